@@ -1,0 +1,79 @@
+"""metricsieve: training logs and SageMaker metric definitions in, metric points out, as Arrow.
+
+The way in is `scan`:
+
+    >>> import metricsieve as ms
+    >>> log = b"[1]#011train-error:0.25"
+    >>> definitions = [{"Name": "train:error", "Regex": r"#011train-error:([0-9.]+)"}]
+    >>> ms.scan(log, definitions).read_all()["value"].to_pylist()
+    [0.25]
+
+`DefinitionSet` and `MetricDefinition` say what to look for, `Scan` gives the rows, `Report` says
+what was found and what was not. Everything that can fail raises a `MetricsieveError` or the
+built-in exception that fits. pyarrow and the engine are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from metricsieve.exceptions import (
+    DebugBuildWarning,
+    DefinitionError,
+    DefinitionProblem,
+    DefinitionWarning,
+    MetricsieveError,
+    MetricsieveWarning,
+    ScanUsedError,
+    SinkError,
+    SourceError,
+    SourceWarning,
+)
+
+if TYPE_CHECKING:
+    from metricsieve._engine import native_version as __version__
+    from metricsieve._report import Report
+    from metricsieve._scan import Scan, scan
+    from metricsieve.definitions import DefinitionSet, MetricDefinition
+
+__all__ = [
+    "DebugBuildWarning",
+    "DefinitionError",
+    "DefinitionProblem",
+    "DefinitionSet",
+    "DefinitionWarning",
+    "MetricDefinition",
+    "MetricsieveError",
+    "MetricsieveWarning",
+    "Report",
+    "Scan",
+    "ScanUsedError",
+    "SinkError",
+    "SourceError",
+    "SourceWarning",
+    "__version__",
+    "scan",
+]
+
+_LAZY = {
+    "DefinitionSet": ("definitions", "DefinitionSet"),
+    "MetricDefinition": ("definitions", "MetricDefinition"),
+    "Report": ("_report", "Report"),
+    "Scan": ("_scan", "Scan"),
+    "__version__": ("_engine", "native_version"),
+    "scan": ("_scan", "scan"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'metricsieve' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = getattr(importlib.import_module(f"metricsieve.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,49 @@
+"""Types of the Rust extension. Only `metricsieve._engine` imports it."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol, final
+
+class _Reader(Protocol):
+    def read(self, n: int, /) -> bytes: ...
+
+__version__: str
+build_profile: str
+
+def check_pattern(pattern: str, group: int | str | None, terminal: bool) -> dict[str, Any]: ...
+
+class PatternError(ValueError): ...
+class RejectError(ValueError): ...
+
+@final
+class Scanner:
+    def __new__(
+        cls,
+        definitions: list[tuple[str, str, int | str | None, str, str | None, str]],
+        sources: list[
+            tuple[
+                str,
+                Literal["path", "bytes", "reader", "chunks"],
+                str | bytes | _Reader | Iterator[bytes],
+            ]
+        ],
+        *,
+        normalize: str,
+        number: str,
+        on_reject: str,
+        line_numbers: bool,
+        columns: list[str] | None,
+        strings: str,
+        ordered: bool,
+        threads: int | None,
+        batch_rows: int,
+        max_record_bytes: int,
+        strategy: str | None = None,
+        block_bytes: int | None = None,
+        split_bytes: int | None = None,
+    ) -> Scanner: ...
+    def schema_capsule(self) -> object: ...
+    def next_batch(self) -> tuple[object, object] | None: ...
+    def report(self) -> dict[str, Any]: ...
+    def rejects(self) -> tuple[object, object]: ...
+    def progress(self) -> tuple[int, int | None]: ...
+    def close(self) -> None: ...

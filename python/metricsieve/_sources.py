@@ -1,0 +1,285 @@
+"""From what a user calls a source to what the engine opens.
+
+Principal function: `resolve` (anything -> a list of `Source`s). Fed by `_scan`; its result goes to
+the native scanner as it is. Files are found here and opened there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import io
+import itertools
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["path", "bytes", "reader", "chunks"]
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|sagemaker(?:-tuning)?:")
+_PIECE_BYTES = 1 << 20
+_MAGIC = re.compile(r"[*?\[]")
+
+
+class Source(NamedTuple):
+    """One thing to read.
+
+    Attributes:
+        label: what the `source` column says.
+        kind: how to read `object`: a path to open, bytes, something with `read(n)`, or an
+            iterator of bytes.
+        object: the thing itself.
+    """
+
+    label: str
+    kind: Kind
+    object: Any
+
+
+def resolve(sources: Any) -> list[Source]:
+    """Find every source before any is opened.
+
+    Args:
+        sources: a path, glob pattern, directory, bytes-like object, binary file object, iterable
+            of bytes, `"-"` (stdin), a list or tuple of these, or a mapping label -> any of these.
+
+    Returns:
+        The sources in the order given; directories and globs sorted by path bytes, the same
+        regular file once (a mapping's labels each keep theirs). What cannot be looked at, such as
+        a directory without permission, is in the list, so that the scan reports it.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or a glob or directory has no regular file.
+        TypeError: a text file object, or something that is no source.
+        NotImplementedError: a URL.
+
+    Example:
+        >>> [source.label for source in resolve([b"loss=1", [b"loss=2"]])]
+        ['<bytes:0>', '<bytes:1>']
+    """
+    found: list[Source] = []
+    if isinstance(sources, Mapping):
+        for label, value in sources.items():
+            if not isinstance(label, str):
+                raise TypeError(f"a source's label must be text, not {type(label).__name__}")
+            inner = list(_Resolver().resolve(value))
+            if len(inner) == 1:
+                found.append(inner[0]._replace(label=_label(label)))
+            else:
+                found += [one._replace(label=_label(f"{label}/{one.label}")) for one in inner]
+        return found
+    return list(_Resolver().resolve(sources))
+
+
+class _Resolver:
+    """Numbers unnamed sources and remembers which files were seen."""
+
+    def __init__(self) -> None:
+        self._bytes = itertools.count()
+        self._streams = itertools.count()
+        self._seen: set[tuple[int, int]] = set()
+        self._stdin = False
+
+    def resolve(self, source: Any) -> Iterator[Source]:
+        if isinstance(source, (list, tuple)):
+            for one in source:
+                yield from self.resolve(one)
+        elif isinstance(source, (str, os.PathLike)):
+            yield from self._resolve_path(source)
+        elif isinstance(source, Mapping):
+            raise TypeError("a mapping of sources cannot stand inside a list or another mapping")
+        else:
+            yield self._resolve_object(source)
+
+    def _resolve_object(self, source: Any) -> Source:
+        if _is_text_file(source):
+            raise TypeError(
+                "a log is read as bytes, but this file object gives text: open it with mode 'rb', "
+                "or pass its '.buffer'"
+            )
+        if isinstance(source, bytes):
+            return Source(f"<bytes:{next(self._bytes)}>", "bytes", source)
+        view = _buffer(source)
+        if view is not None:
+            return Source(f"<bytes:{next(self._bytes)}>", "chunks", _pieces(view))
+        if callable(getattr(source, "read", None)):
+            return Source(f"<stream:{next(self._streams)}>", "reader", source)
+        if isinstance(source, Iterable):
+            return Source(f"<stream:{next(self._streams)}>", "chunks", iter(source))
+        raise TypeError(
+            f"{type(source).__name__} is no source: expected a path, bytes, a binary file object, "
+            "an iterable of bytes, or a list or mapping of these"
+        )
+
+    def _resolve_path(self, given: str | os.PathLike[Any]) -> Iterator[Source]:
+        path = os.fspath(given)
+        if path == "-":
+            yield from self._resolve_stdin()
+            return
+        text = os.fsdecode(path)
+        if "\0" in text:
+            raise ValueError(f"a path cannot hold a NUL character: {text!r}")
+        try:
+            mode = os.stat(text).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            yield from self._resolve_missing(text)
+            return
+        except OSError:
+            yield Source(_label(text), "path", text)  # the scan will fail to open it and say so
+            return
+        if not stat.S_ISDIR(mode):
+            yield from self._file(text)
+            return
+        paths = sorted(_walk(text), key=os.fsencode)
+        yield from self._files(paths, text, "no regular file in the directory")
+
+    def _resolve_missing(self, text: str) -> Iterator[Source]:
+        if _URL.match(text):
+            raise NotImplementedError(
+                f"remote sources are not supported yet: {text}; download it, or pass the open "
+                "binary file object of your storage library"
+            )
+        if not _MAGIC.search(text):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
+        paths = sorted(set(_glob(text)), key=os.fsencode)
+        yield from self._files(paths, text, "no regular file matches the pattern")
+
+    def _resolve_stdin(self) -> Iterator[Source]:
+        if sys.stdin is None:
+            raise FileNotFoundError(errno.ENOENT, "standard input is closed", "-")
+        if not self._stdin:
+            self._stdin = True
+            yield Source("-", "reader", sys.stdin.buffer)
+
+    def _files(self, paths: Iterable[str], given: str, nothing: str) -> Iterator[Source]:
+        some = False
+        for path in paths:
+            some = True
+            yield from self._file(path)
+        if not some:
+            raise FileNotFoundError(errno.ENOENT, nothing, given)
+
+    def _file(self, path: str) -> Iterator[Source]:
+        try:
+            status = os.stat(path)
+        except OSError:
+            pass  # vanished or unreadable since it was listed: the scan reports it
+        else:
+            key = (status.st_dev, status.st_ino)
+            if stat.S_ISREG(status.st_mode):
+                if key in self._seen:
+                    return
+                self._seen.add(key)
+        yield Source(_label(path), "path", path)
+
+
+def _label(path: str) -> str:
+    # Bytes of a path that are no UTF-8 become \udc.. in Python, which no Arrow text can hold.
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_text_file(source: Any) -> bool:
+    wrapped = getattr(source, "file", None)  # tempfile's wrappers
+    return isinstance(source, io.TextIOBase) or isinstance(wrapped, io.TextIOBase)
+
+
+def _buffer(source: Any) -> memoryview | None:
+    try:
+        view = memoryview(source)
+    except TypeError:
+        return None
+    if not view.c_contiguous:
+        raise ValueError("a bytes-like source must be contiguous")
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+
+
+def _pieces(view: memoryview) -> Iterator[bytes]:
+    # The engine shares `bytes`, which nobody can change, and copies the rest: a piece at a time,
+    # so that a mapped file of many gigabytes is not in memory twice.
+    for start in range(0, len(view), _PIECE_BYTES):
+        yield bytes(view[start : start + _PIECE_BYTES])
+
+
+def _walk(top: str) -> Iterator[str]:
+    """Regular files below a directory: no dot names, links to directories not followed."""
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        try:
+            entries = os.scandir(directory)
+        except OSError:
+            yield directory  # no permission, or gone: the scan reports it
+            continue
+        with entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif _is_regular(entry):
+                    yield entry.path
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    """Regular files that a pattern matches.
+
+    Not `glob.glob`: its `**` follows links to directories, and two links that point upwards make
+    it walk 2^40 paths.
+    """
+    parts = [part for part in pattern.split("/") if part]
+    return _expand("/" if pattern.startswith("/") else "", _collapse(parts))
+
+
+def _collapse(parts: list[str]) -> list[str]:
+    kept: list[str] = []
+    for part in parts:
+        if not (part == "**" and kept and kept[-1] == "**"):
+            kept.append(part)
+    return kept
+
+
+def _expand(base: str, parts: list[str]) -> Iterator[str]:
+    part, rest = parts[0], parts[1:]
+    if not _MAGIC.search(part):
+        path = os.path.join(base, part)
+        if rest and os.path.isdir(path):
+            yield from _expand(path, rest)
+        elif not rest and os.path.isfile(path):
+            yield path
+        return
+    try:
+        with os.scandir(base or ".") as found:
+            entries = list(found)
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            yield base or "."  # the scan reports it
+        return
+    if part == "**":
+        if rest:
+            yield from _expand(base, rest)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _expand(os.path.join(base, entry.name), parts)
+            elif not rest and _is_regular(entry):
+                yield os.path.join(base, entry.name)
+        return
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not part.startswith(".")
+        if hidden or not fnmatch.fnmatchcase(entry.name, part):
+            continue
+        path = os.path.join(base, entry.name)
+        if rest and entry.is_dir():
+            yield from _expand(path, rest)
+        elif not rest and _is_regular(entry):
+            yield path

@@ -1,0 +1,141 @@
+"""Everything metricsieve raises or warns with that has no built-in equivalent.
+
+`MetricsieveError` is the root. `DefinitionError` is also a `ValueError` and `SourceError` also an
+`OSError`, so callers that know nothing of this package still catch the right thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metricsieve._text import shorten, visible
+
+_CONTEXT_CHARS = 60  # of a pattern, on each side of the marked place
+
+
+class MetricsieveError(Exception):
+    """Root of the errors of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionProblem:
+    """One thing that is wrong with one definition.
+
+    Attributes:
+        message: what is wrong.
+        index: position of the definition in its list, counted from 0; None when the problem is
+            about the whole list or file.
+        name: the definition's name, when it has one.
+        pattern: the regular expression the problem is in.
+        span: the place in `pattern`, in characters, end exclusive.
+        hint: what to do about it.
+    """
+
+    message: str
+    index: int | None = None
+    name: str | None = None
+    pattern: str | None = None
+    span: tuple[int, int] | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """The problem in a few lines, with a caret line under the place in the pattern."""
+        lines = [self._heading()]
+        if self.pattern is not None and self.span is not None:
+            lines += _caret(self.pattern, self.span)
+        if self.hint:
+            lines.append(f"    help: {visible(self.hint)}")
+        return "\n".join(lines)
+
+    def _heading(self) -> str:
+        where = "" if self.index is None else f"definition {self.index}"
+        if self.name is not None:
+            where = f"{where or 'definition'} {visible(shorten(self.name))!r}"
+        return f"{where}: {visible(self.message)}" if where else visible(self.message)
+
+
+def _caret(pattern: str, span: tuple[int, int]) -> list[str]:
+    start = max(0, min(span[0], len(pattern)))
+    end = max(start, min(span[1], len(pattern)))
+    left = max(0, start - _CONTEXT_CHARS)
+    right = min(len(pattern), max(start + 1, end) + _CONTEXT_CHARS)
+    if right - left > 3 * _CONTEXT_CHARS:
+        right = left + 3 * _CONTEXT_CHARS
+    before = ("…" if left else "") + visible(pattern[left:start])
+    marked = visible(pattern[start : min(end, right)])
+    after = visible(pattern[min(end, right) : right]) + ("…" if right < len(pattern) else "")
+    carets = "^" * max(1, len(marked))
+    return [f"    {before}{marked}{after}", f"    {' ' * len(before)}{carets}"]
+
+
+class DefinitionError(MetricsieveError, ValueError):
+    """One or more metric definitions cannot be used.
+
+    Attributes:
+        errors: every problem found, as `DefinitionProblem`s, in the order of the definitions.
+
+    Example:
+        >>> error = DefinitionError([DefinitionProblem("no group", 0, "loss", "a+", (0, 2))])
+        >>> print(error)
+        definition 0 'loss': no group
+            a+
+            ^^
+    """
+
+    errors: list[DefinitionProblem]
+
+    def __init__(self, errors: Iterable[DefinitionProblem] | str) -> None:
+        problems = [DefinitionProblem(errors)] if isinstance(errors, str) else list(errors)
+        super().__init__(problems)
+        self.errors = problems
+
+    def __str__(self) -> str:
+        """All problems, one after the other."""
+        shown = "\n".join(str(problem) for problem in self.errors)
+        if len(self.errors) == 1:
+            return shown
+        return f"{len(self.errors)} problems in the metric definitions\n{shown}"
+
+
+class SourceError(MetricsieveError, OSError):
+    """A source could not be read to its end; raised with `on_source_error="raise"`."""
+
+
+class SinkError(MetricsieveError):
+    """An output could not be written; nothing with the final name was left behind.
+
+    Attributes:
+        path: the output.
+        hint: what to do about it.
+    """
+
+    def __init__(self, message: str, path: str, hint: str | None = None) -> None:
+        super().__init__(message, path, hint)
+        self.path = path
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The output, what went wrong, and the remedy."""
+        text = f"cannot write {visible(self.path)}: {visible(str(self.args[0]))}"
+        return f"{text} ({visible(self.hint)})" if self.hint else text
+
+
+class ScanUsedError(MetricsieveError, RuntimeError):
+    """A scan was used a second time, after `close()`, or in a forked child."""
+
+
+class MetricsieveWarning(UserWarning):
+    """Root of the warnings of this package."""
+
+
+class SourceWarning(MetricsieveWarning):
+    """A source was not read to its end, or its text looks mixed; the rows read are delivered."""
+
+
+class DefinitionWarning(MetricsieveWarning):
+    """A definition is legal but probably does not do what it says."""
+
+
+class DebugBuildWarning(MetricsieveWarning):
+    """The compiled part was built without optimisation: results are right, speed is not."""

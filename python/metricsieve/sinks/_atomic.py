@@ -1,0 +1,173 @@
+"""Files that appear whole or not at all.
+
+Principal type: `AtomicFile`, used by every sink that writes a file. The order is what a power loss
+demands: write, check, fsync, rename, fsync of the directory. Without the first fsync a rename can
+survive whose data did not; without the second the name itself can be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metricsieve.exceptions import SinkError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or write to another file system",
+    errno.EDQUOT: "your quota is used up: free some space or write elsewhere",
+    errno.EFBIG: "the file grew past the limit of the process or file system (see ulimit -f)",
+    errno.EACCES: "check the permissions of the directory",
+    errno.EPERM: "check the permissions of the directory",
+    errno.EROFS: "the file system is read-only: write elsewhere",
+    errno.ENOENT: "create the directory first",
+    errno.ENOTDIR: "a part of the path is a file: check the path",
+    errno.EISDIR: "name a file, not a directory",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+@contextlib.contextmanager
+def sink_errors(path: str) -> Iterator[None]:
+    """Turn any `OSError` of the block into a `SinkError` that names the output and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        hint = _REMEDIES.get(error.errno or 0, "check the path and try again")
+        raise SinkError(reason, path, hint) from error
+
+
+class AtomicFile(io.RawIOBase):
+    """A file under a temporary name beside its target until `commit`.
+
+    The temporary file is created with O_EXCL and O_NOFOLLOW, readable by its owner alone, and gets
+    the usual mode at `commit`. A link at the target is replaced, not followed. A target that is no
+    regular file (`/dev/null`, a FIFO) is written in place, since a rename would replace the device.
+
+    Args:
+        path: the target.
+
+    Raises:
+        SinkError: from the constructor, `write` and `commit`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> target = pathlib.Path(tempfile.mkdtemp(), "a.txt")
+        >>> file = AtomicFile(target)
+        >>> file.write(b"whole"), target.exists()
+        (5, False)
+        >>> file.commit(); target.read_text()
+        'whole'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._temporary: str | None = None
+        self._file: io.BufferedWriter | None = None
+        with sink_errors(self.path):
+            self._file = open(self._open(), "wb")  # noqa: SIM115 - lives as long as the sink
+
+    def _open(self) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(self.path).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
+            if not stat.S_ISREG(mode):
+                return os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        # The target's own name is left out: with it the temporary name could exceed NAME_MAX.
+        name = f".metricsieve-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+        temporary = os.path.join(os.path.dirname(self.path), name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        self._temporary = temporary
+        return descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """Bytes written so far; Arrow's writers ask for it."""
+        return self._open_file().tell() if self._temporary else 0
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write all of `data`; unlike a raw file never a part of it."""
+        with sink_errors(self.path):
+            return self._open_file().write(data)
+
+    def flush(self) -> None:
+        if self._file is not None and not self._file.closed:
+            with sink_errors(self.path):
+                self._file.flush()
+
+    def commit(self) -> None:
+        """Flush, fsync, and rename to the target; on an error nothing is left behind."""
+        file = self._open_file()
+        try:
+            with sink_errors(self.path):
+                file.flush()
+                if self._temporary is not None:
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
+                    os.fsync(file.fileno())
+                file.close()
+                self._publish()
+        except BaseException:
+            self.abort()
+            raise
+        self._file = None
+
+    def _publish(self) -> None:
+        if self._temporary is None:
+            return
+        os.rename(self._temporary, self.path)
+        self._temporary = None
+        directory = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+                raise
+        finally:
+            os.close(directory)
+
+    def abort(self) -> None:
+        """Remove the temporary file; does nothing after `commit`."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+    def close(self) -> None:
+        """Leave the data where it is: Arrow's writers close what they write to before `commit`."""
+
+    def _open_file(self) -> io.BufferedWriter:
+        if self._file is None:
+            raise ValueError(f"the output {self.path} is closed")
+        return self._file
+
+    def __del__(self) -> None:
+        self.abort()
+
+
+def _umask() -> int:
+    # os.umask can only be read by setting it, which other threads would see; Linux tells it.
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,327 @@
+//! What users ask for: named patterns, validated as a set.
+//!
+//! [`Definition`] is plain data. [`DefinitionSet::new`] translates and checks all of them, reports
+//! every error at once, and fixes what the matcher, the schema and the report derive from them:
+//! which group is the value, which groups are label columns, which literals a match must hold.
+
+use std::collections::{HashMap, HashSet};
+
+use regex_automata::nfa::thompson;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use crate::{
+    dialect,
+    error::{Error, ErrorKind},
+    prefilter::required_literals,
+    schema::{RESERVED_COLUMNS, SOURCE_LABELS},
+    value::NumberMode,
+};
+
+/// Largest number of definitions in a set.
+pub const MAX_DEFINITIONS: usize = 10_000;
+/// Longest pattern, in bytes.
+pub const MAX_PATTERN_BYTES: usize = 64 << 10;
+/// Largest compiled program of one pattern: what the regex crate allows by default.
+const MAX_COMPILED_BYTES: usize = 10 << 20;
+
+/// A metric's name and the regular expression that finds its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Definition {
+    /// The metric's name, `train:error` for instance.
+    pub name: String,
+    /// The pattern, in Python's `re` syntax.
+    pub regex: String,
+    /// The group that holds the value; None for the documented choice.
+    pub group: Option<Group>,
+    /// Which matches of a record count.
+    pub matches: Matches,
+    /// How the text is read; None for the scan's own setting.
+    pub number: Option<NumberMode>,
+}
+
+/// A capture group, by number or by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// The n-th opening parenthesis, from 1.
+    Number(usize),
+    /// A named group.
+    Name(String),
+}
+
+/// Which matches of a definition in one record count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Matches {
+    /// The first, as `re.search` finds it.
+    #[default]
+    First,
+    /// The last one of `re.finditer`.
+    Last,
+    /// All of `re.finditer`.
+    All,
+}
+
+impl Definition {
+    /// A definition with the default options.
+    pub fn new(name: impl Into<String>, regex: impl Into<String>) -> Self {
+        let (name, regex) = (name.into(), regex.into());
+        Self { name, regex, group: None, matches: Matches::First, number: None }
+    }
+}
+
+/// Index of a definition in its set.
+pub(crate) type MetricId = usize;
+
+/// A definition's pattern, translated and analysed.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    /// The pattern in the regex crate's syntax.
+    pub(crate) translated: String,
+    pub(crate) hir: Hir,
+    /// Names of the groups from 1 on.
+    pub(crate) group_names: Vec<Option<String>>,
+    pub(crate) value_group: usize,
+    /// `(group, name)` of each label.
+    pub(crate) labels: Vec<(usize, String)>,
+    pub(crate) literals: Option<Vec<Vec<u8>>>,
+    pub(crate) warnings: Vec<dialect::Warning>,
+}
+
+impl Pattern {
+    /// Translates and checks one pattern; `terminal` reads `#011` in it as a TAB.
+    pub fn new(regex: &str, group: Option<&Group>, terminal: bool) -> Result<Self, Error> {
+        let fail = |message: String| Error::new(ErrorKind::Definition, message);
+        if regex.len() > MAX_PATTERN_BYTES {
+            return Err(fail(format!("the pattern has {} bytes, more than {MAX_PATTERN_BYTES}", regex.len())));
+        }
+        let translation = dialect::translate(regex, terminal).map_err(|error| {
+            let plain = fail(error.message.clone()).with_construct(error.construct, error.span.clone());
+            error.hint.iter().fold(plain, |plain, hint| plain.with_hint(hint))
+        })?;
+        let hir = regex_syntax::ParserBuilder::new()
+            .nest_limit(1000)
+            .build()
+            .parse(&translation.pattern)
+            .map_err(|error| fail(format!("the pattern cannot be compiled: {}", short(&error.to_string()))))?;
+        // Compiled here only to hold it to the limit; the matcher compiles what it needs.
+        thompson::NFA::compiler()
+            .configure(thompson::Config::new().nfa_size_limit(Some(MAX_COMPILED_BYTES)))
+            .build_from_hir(&hir)
+            .map_err(|_| {
+                fail(format!("the compiled pattern is larger than {} MiB", MAX_COMPILED_BYTES >> 20))
+                    .with_hint("repetition counts multiply; use smaller ones")
+            })?;
+        let names = translation.group_names;
+        let value_group = value_group(group, &names)?;
+        let labels = names.iter().enumerate().filter_map(|(index, name)| {
+            let name = name.as_ref().filter(|_| index + 1 != value_group)?;
+            Some((index + 1, name.clone()))
+        });
+        let labels: Vec<_> = labels.collect();
+        if let Some((_, name)) = labels.iter().find(|(_, name)| RESERVED_COLUMNS.contains(&name.as_str())) {
+            return Err(fail(format!("the group name '{name}' is the name of a result column"))
+                .with_hint("give the group another name"));
+        }
+        let literals = required_literals(&hir);
+        Ok(Self {
+            translated: translation.pattern,
+            hir,
+            group_names: names,
+            value_group,
+            labels,
+            literals,
+            warnings: translation.warnings,
+        })
+    }
+
+    /// The pattern in the regex crate's syntax.
+    pub fn translated(&self) -> &str {
+        &self.translated
+    }
+
+    /// Names of the groups, from group 1 on.
+    pub fn group_names(&self) -> &[Option<String>] {
+        &self.group_names
+    }
+
+    /// Number of the group that holds the value.
+    pub fn value_group(&self) -> usize {
+        self.value_group
+    }
+
+    /// Number and name of the groups that become columns.
+    pub fn labels(&self) -> &[(usize, String)] {
+        &self.labels
+    }
+
+    /// What in the pattern probably does not do what its writer meant.
+    pub fn warnings(&self) -> &[dialect::Warning] {
+        &self.warnings
+    }
+
+    /// Texts one of which every match holds, if there are any: what the search looks for.
+    pub fn literals(&self) -> Option<&[Vec<u8>]> {
+        self.literals.as_deref()
+    }
+
+    /// The pattern for "does it match": without `.*` at its ends, which only make the search read on.
+    pub(crate) fn to_confirm(&self) -> Hir {
+        strip_ends(&self.hir)
+    }
+}
+
+fn short(message: &str) -> String {
+    message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+fn value_group(group: Option<&Group>, names: &[Option<String>]) -> Result<usize, Error> {
+    let fail = |message: String| Error::new(ErrorKind::Definition, message);
+    if names.is_empty() {
+        return Err(fail("the pattern has no group, so there is no value to read".into())
+            .with_hint("put parentheses around the number"));
+    }
+    match group {
+        Some(Group::Number(number)) if (1..=names.len()).contains(number) => Ok(*number),
+        Some(Group::Number(number)) => {
+            Err(fail(format!("Group is {number}, but the pattern has the groups 1 to {}", names.len())))
+        }
+        Some(Group::Name(wanted)) => names
+            .iter()
+            .position(|name| name.as_ref() == Some(wanted))
+            .map(|index| index + 1)
+            .ok_or_else(|| fail(format!("the pattern has no group named '{wanted}'"))),
+        None => {
+            let named = names.iter().position(|name| name.as_deref() == Some("value"));
+            Ok(named.or_else(|| names.iter().position(Option::is_none)).unwrap_or(0) + 1)
+        }
+    }
+}
+
+fn strip_ends(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Concat(parts) => {
+            let mut parts = &parts[..];
+            while let [first, rest @ ..] = parts
+                && is_any_run(first)
+            {
+                parts = rest;
+            }
+            while let [rest @ .., last] = parts
+                && is_any_run(last)
+            {
+                parts = rest;
+            }
+            Hir::concat(parts.to_vec())
+        }
+        HirKind::Capture(capture) => strip_ends(&capture.sub),
+        _ => hir.clone(),
+    }
+}
+
+/// `.*` and the like: matches any text of a record, the empty one included.
+fn is_any_run(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => is_any_run(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min == 0 && repetition.max.is_none() => {
+            let HirKind::Class(Class::Unicode(class)) = repetition.sub.kind() else { return false };
+            let mut missing = class.clone();
+            missing.negate();
+            missing.iter().all(|range| range.start() == '\n' && range.end() == '\n')
+        }
+        _ => false,
+    }
+}
+
+/// A validated, ordered list of definitions.
+#[derive(Debug, Clone)]
+pub struct DefinitionSet {
+    definitions: Vec<Definition>,
+    patterns: Vec<Pattern>,
+    /// Distinct metric names, in order of appearance, and each definition's index in them.
+    names: Vec<String>,
+    name_ids: Vec<i32>,
+    /// Distinct label columns, in order of appearance.
+    labels: Vec<String>,
+    terminal: bool,
+}
+
+impl DefinitionSet {
+    /// Checks all definitions; the errors are those of all of them, in their order.
+    pub fn new(definitions: Vec<Definition>, terminal: bool) -> Result<Self, Vec<Error>> {
+        let mut errors = Vec::new();
+        if definitions.len() > MAX_DEFINITIONS {
+            let message = format!("{} definitions are more than {MAX_DEFINITIONS}", definitions.len());
+            return Err(vec![Error::new(ErrorKind::Definition, message)]);
+        }
+        let mut patterns = Vec::with_capacity(definitions.len());
+        let mut seen = HashSet::new();
+        for (index, definition) in definitions.iter().enumerate() {
+            let twice = Error::new(ErrorKind::Definition, "the same definition stands earlier in the list");
+            match Pattern::new(&definition.regex, definition.group.as_ref(), terminal) {
+                _ if definition.name.is_empty() => {
+                    errors.push(Error::new(ErrorKind::Definition, "the name is empty").with_definition(index));
+                }
+                _ if !seen.insert(definition) => errors.push(twice.with_definition(index)),
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => errors.push(error.with_definition(index)),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut ids: HashMap<&str, i32> = HashMap::new();
+        let mut names = Vec::new();
+        let name_ids = definitions.iter().map(|definition| {
+            *ids.entry(&definition.name).or_insert_with(|| {
+                names.push(definition.name.clone());
+                names.len() as i32 - 1
+            })
+        });
+        let name_ids = name_ids.collect();
+        let mut labels: Vec<String> = Vec::new();
+        for (_, name) in patterns.iter().flat_map(|pattern| &pattern.labels) {
+            if !labels.contains(name) && !SOURCE_LABELS.contains(&name.as_str()) {
+                labels.push(name.clone());
+            }
+        }
+        Ok(Self { definitions, patterns, names, name_ids, labels, terminal })
+    }
+
+    /// The definitions, in their order.
+    pub fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    /// Their patterns, in the same order.
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
+    /// Number of definitions.
+    pub fn len(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.definitions.is_empty()
+    }
+
+    /// Distinct metric names, in order of appearance.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Columns that named groups give, beside the fixed ones.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Whether the patterns are meant for terminal text.
+    pub fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub(crate) fn name_id(&self, metric: MetricId) -> i32 {
+        self.name_ids[metric]
+    }
+}

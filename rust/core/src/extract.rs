@@ -1,0 +1,487 @@
+//! One source's bytes to rows.
+//!
+//! [`Extractor`] is one thread's machine: bytes are pushed in (or read into its buffer), whole
+//! records go through the matcher, and accepted values leave as [`Rows`]. It does no I/O of its own;
+//! the decoder and the scan are shells around it.
+
+use std::{io, ops::Range, sync::Arc};
+
+use crate::{
+    definition::MetricId,
+    encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
+    matcher::{Cache, Match, Matcher, Visitor},
+    normalize::Text,
+    record::{Census, Piece, RecordBuffer},
+    report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
+    rows::Rows,
+    schema::{Column, Columns, SOURCE_LABELS},
+    value::{self, NumberMode},
+};
+
+/// Rows with longer texts than this are handed over before there are enough of them.
+const MAX_ROWS_BYTES: usize = 64 << 20;
+
+/// What to do with a captured text that is no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnReject {
+    /// Count it, with examples.
+    #[default]
+    Count,
+    /// A row with a null value.
+    Null,
+    /// End the scan with an error, after the rows before it.
+    Raise,
+}
+
+/// How bytes become rows.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtractOptions {
+    /// How captured texts are read.
+    pub number: NumberMode,
+    /// What becomes of texts that are no number.
+    pub on_reject: OnReject,
+    /// Longest record, in raw bytes; longer ones are skipped and counted. Default 1 MiB.
+    pub max_record_bytes: usize,
+    /// Bytes that are read and searched at once. Default 512 KiB.
+    pub block_bytes: usize,
+    /// Rows that are handed over at once. Default 65,536.
+    pub batch_rows: usize,
+}
+
+impl Default for ExtractOptions {
+    fn default() -> Self {
+        Self {
+            number: NumberMode::Trim,
+            on_reject: OnReject::Count,
+            max_record_bytes: 1 << 20,
+            block_bytes: 512 << 10,
+            batch_rows: 65_536,
+        }
+    }
+}
+
+/// The reject that ended a scan, with `on_reject` set to raise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The text and where it stands.
+    pub reject: RejectedText,
+    /// Raw byte offset of the text's first byte (of the record's, where the group took no part).
+    pub byte: u64,
+}
+
+/// Where rows go; false stops the extraction.
+pub(crate) type Emit<'a> = &'a mut dyn FnMut(Rows) -> bool;
+
+/// What of a definition is needed to make rows of its matches: group numbers of the columns.
+#[derive(Debug)]
+struct Metric {
+    value_group: usize,
+    number: NumberMode,
+    labels: Vec<Option<usize>>,
+    /// `job`, `host` and `stream`.
+    origin: [Option<usize>; 3],
+    rank: Option<usize>,
+}
+
+/// Bytes in, rows out, for one source after the other.
+pub(crate) struct Extractor {
+    matcher: Arc<Matcher>,
+    cache: Cache,
+    options: ExtractOptions,
+    buffer: RecordBuffer,
+    text: Transcoding,
+    state: State,
+}
+
+enum Transcoding {
+    /// The first bytes, until they tell the encoding.
+    Unknown(Vec<u8>),
+    Utf8,
+    Utf16(Box<Utf16Decoder>),
+}
+
+/// What a block's matches are written to.
+struct State {
+    options: ExtractOptions,
+    metrics: Vec<Metric>,
+    origin: bool,
+    texts: bool,
+    source: i32,
+    /// Source offset of the buffer's first byte.
+    offset: u64,
+    wide: bool,
+    line: u64,
+    open_line: bool,
+    rows: Rows,
+    tally: Tally,
+    definitions: Vec<Option<Box<DefinitionReport>>>,
+    rejected: Option<Rejected>,
+}
+
+impl Extractor {
+    pub fn new(matcher: Arc<Matcher>, columns: &Columns, options: ExtractOptions) -> Self {
+        let set = matcher.definitions().clone();
+        let metrics = set.patterns().iter().zip(set.definitions()).map(|(pattern, definition)| {
+            let group = |name: &str| pattern.labels.iter().find(|(_, label)| label == name).map(|(group, _)| *group);
+            let [job, host, stream, rank] = SOURCE_LABELS.map(group);
+            Metric {
+                value_group: pattern.value_group,
+                number: definition.number.unwrap_or(options.number),
+                labels: set.labels().iter().map(|label| group(label)).collect(),
+                origin: [job, host, stream],
+                rank,
+            }
+        });
+        let metrics: Vec<Metric> = metrics.collect();
+        let state = State {
+            options,
+            origin: metrics.iter().any(|metric| metric.rank.is_some() || metric.origin != [None; 3]),
+            metrics,
+            texts: columns.has(&Column::Text),
+            source: 0,
+            offset: 0,
+            wide: false,
+            line: 1,
+            open_line: false,
+            rows: Rows::default(),
+            tally: Tally::default(),
+            definitions: vec![None; set.len()],
+            rejected: None,
+        };
+        Self {
+            cache: matcher.cache(),
+            buffer: RecordBuffer::new(matcher.framing(), options.max_record_bytes, options.block_bytes),
+            matcher,
+            options,
+            text: Transcoding::Unknown(Vec::new()),
+            state,
+        }
+    }
+
+    /// Starts a source, or with `offset` a split of one that is known to be UTF-8.
+    pub fn begin(&mut self, source: usize, offset: u64) {
+        self.buffer = RecordBuffer::new(self.matcher.framing(), self.options.max_record_bytes, self.options.block_bytes);
+        self.text = if offset == 0 { Transcoding::Unknown(Vec::new()) } else { Transcoding::Utf8 };
+        self.state.tally = Tally { encoding: "utf-8", compression: "none", ..Tally::default() };
+        self.state.source = source as i32;
+        self.state.offset = offset;
+        self.state.wide = false;
+        self.state.line = 1;
+        self.state.open_line = false;
+        self.state.rejected = None;
+    }
+
+    /// Takes bytes; false when `emit` or a reject stopped the extraction.
+    pub fn push(&mut self, bytes: &[u8], emit: Emit) -> bool {
+        self.state.tally.bytes += bytes.len() as u64;
+        match &mut self.text {
+            Transcoding::Utf8 => self.push_utf8(bytes, emit),
+            Transcoding::Utf16(decoder) => {
+                let mut utf8 = Vec::with_capacity(bytes.len() * 3 / 2 + 4);
+                decoder.push(bytes, &mut utf8);
+                self.push_utf8(&utf8, emit)
+            }
+            Transcoding::Unknown(head) => {
+                head.extend_from_slice(bytes);
+                self.try_encoding(false, emit)
+            }
+        }
+    }
+
+    fn try_encoding(&mut self, at_end: bool, emit: Emit) -> bool {
+        let Transcoding::Unknown(head) = &mut self.text else { return true };
+        let Some(encoding) = sniff(head, at_end) else { return true };
+        let head = std::mem::take(head);
+        self.state.tally.encoding = encoding.name();
+        self.state.offset += encoding.bom_len();
+        let text = &head[encoding.bom_len() as usize..];
+        match encoding {
+            Encoding::Utf8 | Encoding::Utf8Bom => {
+                self.text = Transcoding::Utf8;
+                self.push_utf8(text, emit)
+            }
+            Encoding::Utf16Le | Encoding::Utf16Be => {
+                self.state.wide = true;
+                let mut decoder = Box::new(Utf16Decoder::new(encoding == Encoding::Utf16Be));
+                let mut utf8 = Vec::new();
+                decoder.push(text, &mut utf8);
+                self.text = Transcoding::Utf16(decoder);
+                self.push_utf8(&utf8, emit)
+            }
+        }
+    }
+
+    fn push_utf8(&mut self, mut bytes: &[u8], emit: Emit) -> bool {
+        while !bytes.is_empty() {
+            let room = self.buffer.spare(bytes.len());
+            let len = room.len().min(bytes.len());
+            room[..len].copy_from_slice(&bytes[..len]);
+            self.buffer.filled(len);
+            bytes = &bytes[len..];
+            if !self.drain(false, emit) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets `read` fill the buffer once. `Ok(None)` when the extraction was stopped, else the bytes read.
+    pub fn read_with(
+        &mut self,
+        limit: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+        emit: Emit,
+    ) -> io::Result<Option<usize>> {
+        if !matches!(self.text, Transcoding::Utf8) {
+            let mut chunk = vec![0; limit.min(self.options.block_bytes).max(1)];
+            let len = read(&mut chunk)?;
+            return Ok(self.push(&chunk[..len], emit).then_some(len));
+        }
+        let room = self.buffer.spare_block();
+        let limit = limit.min(room.len());
+        let len = read(&mut room[..limit])?;
+        self.buffer.filled(len);
+        self.state.tally.bytes += len as u64;
+        Ok((len == 0 || self.drain(false, emit)).then_some(len))
+    }
+
+    /// Ends the source: what is left is its last record.
+    pub fn finish(&mut self, emit: Emit) -> bool {
+        let mut go_on = self.try_encoding(true, emit);
+        if let Transcoding::Utf16(decoder) = &mut self.text {
+            let mut utf8 = Vec::new();
+            decoder.finish(&mut utf8);
+            go_on = go_on && self.push_utf8(&utf8, emit);
+        }
+        go_on = go_on && self.drain(true, emit);
+        self.state.tally.events += u64::from(std::mem::take(&mut self.state.open_line));
+        go_on
+    }
+
+    /// The rows that were not handed over yet.
+    pub fn take_rows(&mut self) -> Rows {
+        self.state.take_rows()
+    }
+
+    /// The reject that stopped the extraction.
+    pub fn take_rejected(&mut self) -> Option<Rejected> {
+        self.state.rejected.take()
+    }
+
+    /// The counts of the source or split.
+    pub fn take_tally(&mut self) -> Tally {
+        let mut tally = std::mem::take(&mut self.state.tally);
+        let definitions = self.state.definitions.iter_mut().enumerate();
+        tally.definitions.extend(definitions.filter_map(|(id, report)| Some((id, *report.take()?))));
+        tally
+    }
+
+    fn drain(&mut self, at_end: bool, emit: Emit) -> bool {
+        loop {
+            match self.buffer.next(at_end) {
+                Piece::NeedMore => return true,
+                Piece::Dropped(range) => self.state.pass(&self.buffer.bytes()[range]),
+                Piece::TooLong(range) => {
+                    self.state.tally.records += 1;
+                    self.state.tally.too_long += 1;
+                    self.state.pass(&self.buffer.bytes()[range]);
+                }
+                Piece::Block(range) => {
+                    let block = &self.buffer.bytes()[range];
+                    if !self.state.block(&self.matcher, &mut self.cache, block, emit) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn source_len(&self, text: &[u8]) -> u64 {
+        if self.wide { utf16_len(text) } else { text.len() as u64 }
+    }
+
+    /// Moves on over bytes that are not matched.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.offset += self.source_len(bytes);
+        self.lines(memchr::memchr_iter(b'\n', bytes).count() as u64, bytes);
+    }
+
+    fn lines(&mut self, lf: u64, bytes: &[u8]) {
+        self.line += lf;
+        self.tally.lf += lf;
+        self.tally.events += lf;
+        if let Some(last) = bytes.last() {
+            self.open_line = *last != b'\n';
+        }
+    }
+
+    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], emit: Emit) -> bool {
+        let framing = matcher.framing();
+        let census = Census::of(block, framing);
+        self.tally.records += framing.count(block, &census);
+        for (total, count) in self.tally.escapes.iter_mut().zip(census.escapes) {
+            *total += count;
+        }
+        if framing.terminal && !self.tally.raw_controls {
+            self.tally.raw_controls =
+                census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', block).is_some();
+        }
+        if self.source_len(block) > self.options.max_record_bytes as u64 {
+            self.count_too_long(matcher, block);
+        }
+        let mut visit = Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, emit, go_on: true };
+        matcher.block(cache, block, &census, &mut visit);
+        let go_on = visit.go_on;
+        self.offset += self.source_len(block);
+        self.lines(census.lf, block);
+        go_on
+    }
+
+    fn count_too_long(&mut self, matcher: &Matcher, block: &[u8]) {
+        let mut from = 0;
+        while from < block.len() {
+            let end = matcher.framing().next_end(block, from);
+            let (end, next) = end.map_or((block.len(), block.len()), |end| (end.start, end.next));
+            self.tally.too_long += u64::from(self.source_len(&block[from..end]) > self.options.max_record_bytes as u64);
+            from = next;
+        }
+    }
+
+    fn take_rows(&mut self) -> Rows {
+        std::mem::take(&mut self.rows)
+    }
+}
+
+/// Writes the matches of one block to rows and counters.
+struct Visit<'a, 'e> {
+    state: &'a mut State,
+    block: &'a [u8],
+    emit: Emit<'e>,
+    /// Line and source offset at `block[counted]`.
+    counted: usize,
+    line: u64,
+    offset: u64,
+    go_on: bool,
+}
+
+impl Visit<'_, '_> {
+    /// Moves line and offset on to a record's first byte.
+    fn locate(&mut self, at: usize) {
+        let passed = &self.block[self.counted..at];
+        self.line += memchr::memchr_iter(b'\n', passed).count() as u64;
+        self.offset += self.state.source_len(passed);
+        self.counted = at;
+    }
+}
+
+impl Visitor for Visit<'_, '_> {
+    fn admits(&mut self, record: &Range<usize>, block: &[u8]) -> bool {
+        self.state.tally.candidates += 1;
+        let limit = self.state.options.max_record_bytes as u64;
+        record.len() as u64 <= limit / 2 || self.state.source_len(&block[record.clone()]) <= limit
+    }
+
+    fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
+        self.locate(record.start);
+        let go_on = self.state.found(self.line, self.offset, text, found);
+        self.go_on &= go_on;
+        go_on
+    }
+
+    fn over_budget(&mut self, record: &Range<usize>, metric: MetricId) {
+        self.locate(record.start);
+        let (source, line) = (self.state.source, self.line);
+        self.state.definitions[metric].get_or_insert_default().over_budget.add(|| Example::new(source, line, ""));
+    }
+
+    fn record_done(&mut self, _: &Range<usize>, matched: bool) -> bool {
+        let state = &mut *self.state;
+        state.tally.matched += u64::from(matched);
+        if state.rejected.is_some() {
+            self.go_on = false;
+        } else if state.rows.len() >= state.options.batch_rows || state.rows.size() >= MAX_ROWS_BYTES {
+            self.go_on = (self.emit)(state.take_rows());
+        }
+        self.go_on
+    }
+}
+
+impl State {
+    fn found(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>) -> bool {
+        let metric = &self.metrics[found.metric];
+        let haystack = text.text;
+        let group = found.group(metric.value_group);
+        let captured = group.clone().map(|group| &haystack[group]);
+        let report = self.definitions[found.metric].get_or_insert_default();
+        let example = || Example::new(self.source, line, captured.unwrap_or_default());
+        let number = match value::parse(haystack.as_bytes(), group.clone(), metric.number) {
+            Ok(number) => Some(number),
+            Err(reason) => {
+                report.reject(reason, example);
+                let reject = || RejectedText {
+                    definition: found.metric,
+                    text: captured.map(|text| shorten(text).to_owned()),
+                    reason,
+                    source: self.source as usize,
+                    line,
+                    offset,
+                };
+                if self.tally.rejects.len() < MAX_REJECTS {
+                    self.tally.rejects.push(reject());
+                }
+                match self.options.on_reject {
+                    OnReject::Count => return true,
+                    OnReject::Null => None,
+                    OnReject::Raise => {
+                        let within = group.map_or(0, |group| text.raw_offset(group.start));
+                        // Offsets inside a UTF-16 record are not kept; the record's own is exact.
+                        let byte = offset + if self.wide { 0 } else { within as u64 };
+                        self.rejected = Some(Rejected { reject: reject(), byte });
+                        return false;
+                    }
+                }
+            }
+        };
+        if let Some(number) = &number {
+            report.point(number.value);
+            if number.trimmed {
+                report.trimmed.add(example);
+                report.percent += u64::from(number.percent);
+            }
+            if number.underflow {
+                report.underflow.add(example);
+            }
+            if value::is_truncated(haystack.as_bytes(), &number.span) {
+                report.truncated.add(example);
+            }
+        }
+        let rows = &mut self.rows;
+        if number.is_none() || !rows.valid.is_empty() {
+            rows.valid.resize(rows.value.len(), true);
+            rows.valid.push(number.is_some());
+        }
+        rows.value.push(number.map_or(f64::NAN, |number| number.value));
+        rows.definition.push(found.metric as i32);
+        rows.source.push(self.source);
+        rows.line.push(line);
+        rows.offset.push(offset);
+        rows.number.push(found.number);
+        if self.texts {
+            rows.text.push(captured);
+        }
+        let label = |group: Option<usize>| group.and_then(|group| found.group(group)).map(|group| &haystack[group]);
+        rows.labels.resize_with(metric.labels.len(), Default::default);
+        for (column, group) in rows.labels.iter_mut().zip(&metric.labels) {
+            column.push(label(*group));
+        }
+        if self.origin {
+            for (column, group) in rows.origin.iter_mut().zip(metric.origin) {
+                column.push(label(group));
+            }
+            rows.rank.push(label(metric.rank).and_then(|rank| rank.trim().parse().ok()));
+        }
+        true
+    }
+}

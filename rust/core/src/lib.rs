@@ -1,0 +1,65 @@
+//! Turns training logs into metric points: many regular expressions, one pass, Arrow out.
+//!
+//! Bytes take this way through the crate; each step is a module:
+//!
+//! | step | module | what it does |
+//! | --- | --- | --- |
+//! | definitions | `definition`, `dialect` | names and Python-`re` patterns, translated and checked |
+//! | bytes | `source`, `encoding` | files, decompressed; UTF-16 transcoded |
+//! | records | `record` | blocks of whole records, whatever the chunks |
+//! | candidates | `prefilter` | literals that a match must hold, searched over the whole block |
+//! | text | `normalize` | escapes and terminal sequences taken off, for candidates only |
+//! | matches | `matcher` | which definitions match, and where their groups stand |
+//! | values | `value` | captured text to `f64`, or a counted reject |
+//! | rows | `extract`, `rows`, `batch`, `schema` | points to Arrow record batches |
+//! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use metricsieve_core::{ColumnOptions, Decoder, Definition, DefinitionSet, ExtractOptions, Matcher, Strategy};
+//!
+//! let loss = Definition::new("loss", r"'loss': ([-+.\deE]+)");
+//! let set = DefinitionSet::new(vec![loss], true).map_err(|mut errors| errors.remove(0))?;
+//! let matcher = Arc::new(Matcher::new(Arc::new(set), Strategy::Prefiltered));
+//! let mut decoder = Decoder::new(matcher, "train.log", ColumnOptions::default(), ExtractOptions::default())?;
+//! decoder.decode(b"{'loss': 0.5, 'epoch': 1}\n{'lo")?;
+//! decoder.decode(b"ss': 2.5e-1, 'epoch': 2}\n")?;
+//! decoder.finish()?;
+//! assert_eq!(decoder.flush().unwrap().num_rows(), 2);
+//! assert_eq!(decoder.report().definitions[0].last, Some(0.25));
+//! # Ok::<(), metricsieve_core::Error>(())
+//! ```
+
+mod batch;
+mod decoder;
+mod definition;
+mod dialect;
+mod encoding;
+mod error;
+mod extract;
+mod matcher;
+mod normalize;
+mod prefilter;
+mod record;
+mod report;
+mod rows;
+mod scan;
+mod schema;
+mod source;
+mod unit;
+mod value;
+
+pub use decoder::{Decoder, Reader};
+pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
+pub use dialect::Warning;
+pub use error::{Error, ErrorKind};
+pub use extract::{ExtractOptions, OnReject, Rejected};
+pub use matcher::{Cache, Matcher, Strategy};
+pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport};
+pub use scan::{Scan, ScanError, ScanOptions};
+pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
+pub use source::{Compression, Decompressed, SourceFile, detect};
+pub use unit::Source;
+pub use value::{NumberMode, Reject};

@@ -1,0 +1,290 @@
+//! Which places of a block can hold a match at all.
+//!
+//! [`required_literals`] reads from a parsed pattern a set of texts one of which every match must
+//! contain; [`Prefilter`] looks for the texts of all definitions at once, over the raw bytes of a
+//! whole block. It has no false negatives: normalising a record adds control characters and U+FFFD
+//! only and takes escape sequences away, so literals hold none of these, and the matcher treats a
+//! record with sequences inside its text as a candidate whatever its literals say.
+
+use aho_corasick::{AhoCorasick, packed};
+use memchr::memmem;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// More literals than this for one definition cost more in the search than they save.
+const MAX_LITERALS: usize = 48;
+const MAX_LEN: usize = 64;
+/// Classes with more members are not spelled out.
+const MAX_CLASS: u32 = 6;
+/// Shorter literals stand in nearly every record.
+const MIN_LEN: usize = 2;
+
+/// Texts one of which stands in every match of `pattern`; None when there is no useful set.
+pub(crate) fn required_literals(pattern: &Hir) -> Option<Vec<Vec<u8>>> {
+    let found = required(pattern)?;
+    let mut literals: Vec<Vec<u8>> = found.iter().map(|literal| rarest_window(literal).to_vec()).collect();
+    literals.sort();
+    literals.dedup();
+    // A literal that holds another one is found by the shorter.
+    let all = literals.clone();
+    literals.retain(|literal| !all.iter().any(|other| other != literal && memmem::find(literal, other).is_some()));
+    literals.iter().all(|literal| literal.len() >= MIN_LEN).then_some(literals)
+}
+
+type Set = Vec<Vec<u8>>;
+
+fn required(hir: &Hir) -> Option<Set> {
+    if let Some(exact) = exact(hir) {
+        return usable(&exact);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => required(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub),
+        HirKind::Alternation(branches) => {
+            let mut union = Set::new();
+            for branch in branches {
+                union.extend(required(branch)?);
+            }
+            (union.len() <= MAX_LITERALS).then_some(union)
+        }
+        HirKind::Concat(parts) => best_of_concat(parts),
+        _ => None,
+    }
+}
+
+/// The best of the runs of exact parts and of what single parts require.
+fn best_of_concat(parts: &[Hir]) -> Option<Set> {
+    let mut best: Option<Set> = None;
+    let mut offer = |set: Option<Set>| {
+        if let Some(set) = set
+            && best.as_ref().is_none_or(|best| score(&set) > score(best))
+        {
+            best = Some(set);
+        }
+    };
+    let mut run: Set = vec![Vec::new()];
+    for part in flatten(parts) {
+        match exact(part) {
+            Some(set) => match cross(&run, &set) {
+                Some(crossed) => run = crossed,
+                None => {
+                    offer(usable(&run));
+                    run = set;
+                }
+            },
+            None => {
+                offer(usable(&std::mem::replace(&mut run, vec![Vec::new()])));
+                offer(required(part));
+            }
+        }
+    }
+    offer(usable(&run));
+    best
+}
+
+/// Groups are transparent: `(?:a(b))c` is the run `abc`.
+fn flatten(parts: &[Hir]) -> Vec<&Hir> {
+    let mut flat = Vec::new();
+    for part in parts {
+        match part.kind() {
+            HirKind::Concat(inner) => flat.extend(flatten(inner)),
+            HirKind::Capture(capture) => flat.extend(flatten(std::slice::from_ref(&capture.sub))),
+            _ => flat.push(part),
+        }
+    }
+    flat
+}
+
+/// All texts of a pattern, when they are few.
+fn exact(hir: &Hir) -> Option<Set> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(vec![Vec::new()]),
+        HirKind::Literal(literal) => Some(vec![literal.0.to_vec()]),
+        HirKind::Class(Class::Unicode(class)) => {
+            let size: u32 = class.iter().map(|range| range.end() as u32 - range.start() as u32 + 1).sum();
+            (size <= MAX_CLASS).then(|| {
+                class.iter().flat_map(|range| range.start()..=range.end()).map(|c| c.to_string().into_bytes()).collect()
+            })
+        }
+        HirKind::Class(Class::Bytes(_)) => None,
+        HirKind::Capture(capture) => exact(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.max == Some(repetition.min) && repetition.min <= 8 => {
+            let set = exact(&repetition.sub)?;
+            (0..repetition.min).try_fold(vec![Vec::new()], |all, _| cross(&all, &set))
+        }
+        HirKind::Repetition(repetition) if (repetition.min, repetition.max) == (0, Some(1)) => {
+            let mut set = exact(&repetition.sub)?;
+            set.push(Vec::new());
+            (set.len() <= MAX_LITERALS).then_some(set)
+        }
+        HirKind::Repetition(_) => None,
+        HirKind::Concat(parts) => parts.iter().try_fold(vec![Vec::new()], |all, part| cross(&all, &exact(part)?)),
+        HirKind::Alternation(branches) => {
+            let mut union = Set::new();
+            for branch in branches {
+                union.extend(exact(branch)?);
+            }
+            (union.len() <= MAX_LITERALS).then_some(union)
+        }
+    }
+}
+
+fn cross(left: &Set, right: &Set) -> Option<Set> {
+    let longest = |set: &Set| set.iter().map(Vec::len).max().unwrap_or(0);
+    if left.len() * right.len() > MAX_LITERALS || longest(left) + longest(right) > MAX_LEN {
+        return None;
+    }
+    let pairs = left.iter().flat_map(|a| right.iter().map(move |b| [&a[..], b].concat()));
+    Some(pairs.collect())
+}
+
+/// The set with each literal cut to its best piece that normalising cannot touch.
+fn usable(set: &Set) -> Option<Set> {
+    let cut: Set = set.iter().map(|literal| best_piece(literal).to_vec()).collect();
+    (!cut.is_empty() && cut.iter().all(|literal| !literal.is_empty())).then_some(cut)
+}
+
+fn best_piece(literal: &[u8]) -> &[u8] {
+    let replacement = "\u{fffd}".as_bytes();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    while at < literal.len() {
+        let len = match literal[at] {
+            byte if byte.is_ascii_control() || byte == b'#' => 1,
+            _ if literal[at..].starts_with(replacement) => replacement.len(),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        pieces.push(&literal[start..at]);
+        at += len;
+        start = at;
+    }
+    pieces.push(&literal[start..]);
+    pieces.into_iter().max_by_key(|piece| rarity(piece)).unwrap_or_default()
+}
+
+fn score(set: &Set) -> (u32, std::cmp::Reverse<usize>) {
+    (set.iter().map(|literal| rarity(literal)).min().unwrap_or(0), std::cmp::Reverse(set.len()))
+}
+
+/// Four bytes decide how selective the search is; more only help the confirmation.
+const WINDOW: usize = 4;
+
+fn rarity(literal: &[u8]) -> u32 {
+    literal.windows(WINDOW.min(literal.len().max(1))).map(|window| window.iter().map(|b| rank(*b)).sum()).max().unwrap_or(0)
+}
+
+/// The end of the literal that begins with its rarest window: searchers look at first bytes.
+fn rarest_window(literal: &[u8]) -> &[u8] {
+    let size = WINDOW.min(literal.len());
+    let rarest = (0..=literal.len() - size)
+        .max_by_key(|at| (literal[*at..at + size].iter().map(|b| rank(*b)).sum::<u32>(), std::cmp::Reverse(*at)));
+    &literal[rarest.unwrap_or(0)..]
+}
+
+/// How rare a byte is in training logs, roughly: bits of information.
+fn rank(byte: u8) -> u32 {
+    match byte {
+        b' ' => 2,
+        b'e' | b'a' | b't' | b'o' | b'n' | b'i' | b's' | b'r' => 4,
+        b'0'..=b'9' | b'.' => 4,
+        b'l' | b'd' | b'c' | b'm' | b'u' | b'p' | b'g' | b'f' | b'h' | b'-' | b'/' => 5,
+        b'b' | b'v' | b'w' | b'y' | b'k' | b'_' | b':' | b',' | b'=' => 6,
+        b'[' | b']' | b'(' | b')' | b'\'' | b'"' => 6,
+        b'A'..=b'Z' | b'x' | b'z' | b'j' | b'q' => 7,
+        _ => 8,
+    }
+}
+
+/// Finds the literals of all definitions in one pass.
+#[derive(Debug)]
+pub(crate) struct Prefilter(Searcher);
+
+#[derive(Debug)]
+enum Searcher {
+    One(Box<memmem::Finder<'static>>),
+    /// Vectorised (Teddy); refuses more than about 64 literals.
+    Packed(Box<packed::Searcher>),
+    Automaton(AhoCorasick),
+}
+
+impl Prefilter {
+    /// A searcher for any of the literals; None without literals.
+    pub fn new(literals: &[Vec<u8>]) -> Option<Self> {
+        let searcher = match literals {
+            [] => return None,
+            [one] => Searcher::One(Box::new(memmem::Finder::new(one).into_owned())),
+            many => match packed::Config::new().builder().extend(many).build() {
+                Some(packed) => Searcher::Packed(Box::new(packed)),
+                None => Searcher::Automaton(AhoCorasick::builder().kind(None).build(many).ok()?),
+            },
+        };
+        Some(Self(searcher))
+    }
+
+    /// Where the next literal at or after `from` begins.
+    pub fn find(&self, block: &[u8], from: usize) -> Option<usize> {
+        match &self.0 {
+            Searcher::One(finder) => finder.find(&block[from..]).map(|at| from + at),
+            Searcher::Packed(searcher) => {
+                let span = aho_corasick::Span { start: from, end: block.len() };
+                searcher.find_in(block, span).map(|found| found.start())
+            }
+            Searcher::Automaton(searcher) => {
+                searcher.find(aho_corasick::Input::new(block).range(from..)).map(|found| found.start())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literals(pattern: &str) -> Option<Vec<String>> {
+        let hir = regex_syntax::parse(pattern).unwrap();
+        required_literals(&hir).map(|set| set.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
+    }
+
+    #[test]
+    fn every_match_contains_one_of_the_literals() {
+        let table = [
+            (r"'loss': ([0-9.]+)", r"'loss': 0.5"),
+            (r".*\[[0-9]+\].*validation-error:(\S+).*", "[0] validation-error:0.1 x"),
+            (r"(?:train|test)_(loss|acc): (\d+)", "test_acc: 3"),
+            (r"(?i)loss=(\S+)", "LOSS=3"),
+            (r"a{3}b?c(\d)", "aaac1"),
+            (r"\bacc\b (\d)", "acc 1"),
+        ];
+        for (pattern, text) in table {
+            let found = literals(pattern).unwrap();
+            assert!(found.iter().any(|literal| text.contains(literal.as_str())), "{pattern}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn case_folding_beyond_ascii_is_among_the_literals() {
+        let found = literals("(?i)ks=(.)").unwrap();
+        for text in ["ks=", "KS=", "\u{212a}\u{17f}="] {
+            assert!(found.iter().any(|literal| text.contains(literal.as_str())), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn literals_hold_nothing_that_normalising_can_make_or_break() {
+        for pattern in ["ab\tcdef\t(\\d)", "x#quality(\\d)", "loss\u{fffd}a(\\d)", "\t(\\d)", "\x1b(\\d)"] {
+            for literal in literals(pattern).unwrap_or_default() {
+                assert!(!literal.contains(['\t', '#', '\u{fffd}', '\x1b']), "{pattern}: {literal}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_without_a_required_text_have_none() {
+        for pattern in [r"(\d+)", r"(?:loss)?(\d+)", r"a*(\d)", r"(x|)(\d)"] {
+            assert_eq!(literals(pattern), None, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What a scan saw, counted: nothing is dropped without a number here.
+//!
+//! Threads count into a [`Tally`] per unit of work; the ordered consumer merges the tallies into the
+//! [`Report`]. Two equations always hold, and tests check them: records = matched + unmatched +
+//! skipped, and for each definition matches = points + rejects.
+
+use std::time::{Duration, Instant};
+
+use crate::{definition::DefinitionSet, value::Reject};
+
+/// Examples of rejects per definition and reason.
+const EXAMPLES: usize = 3;
+/// Bytes of a text that an example shows.
+const EXAMPLE_BYTES: usize = 64;
+/// Rows of the table of rejects.
+pub(crate) const MAX_REJECTS: usize = 10_000;
+/// Sources without trouble that the report lists one by one.
+const LISTED_SOURCES: usize = 100;
+/// Sources with an error that the report lists; their exact number is counted beyond it.
+const LISTED_FAILURES: usize = 10_000;
+/// Names of the syslog escapes, in the order of [`SourceReport::escapes`].
+pub const ESCAPE_NAMES: [&str; 4] = ["tab", "cr", "bs", "esc"];
+
+/// A captured text and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Index of the source.
+    pub source: usize,
+    /// Physical line, from 1.
+    pub line: u64,
+    /// At most 64 bytes of the text.
+    pub text: String,
+}
+
+impl Example {
+    pub(crate) fn new(source: i32, line: u64, text: &str) -> Self {
+        Self { source: source as usize, line, text: shorten(text).to_owned() }
+    }
+}
+
+/// The text, cut to what an example shows.
+pub(crate) fn shorten(text: &str) -> &str {
+    let end = (0..=EXAMPLE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// A count with the first case in row order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How often.
+    pub count: u64,
+    /// The first one.
+    pub example: Option<Example>,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, example: impl FnOnce() -> Example) {
+        self.count += 1;
+        self.example.get_or_insert_with(example);
+    }
+
+    fn merge(&mut self, other: Counted, line_base: u64) {
+        self.count += other.count;
+        if self.example.is_none() {
+            self.example = other.example.map(|example| Example { line: example.line + line_base, ..example });
+        }
+    }
+}
+
+/// What one definition found.
+#[derive(Debug, Clone, Default)]
+pub struct DefinitionReport {
+    /// Accepted values.
+    pub points: u64,
+    /// Rejected texts, in the order of [`Reject::ALL`].
+    pub rejects: [u64; 3],
+    /// The first three of each reason.
+    pub reject_examples: [Vec<Example>; 3],
+    /// Values from which something other than white space was taken off.
+    pub trimmed: Counted,
+    /// Those of them with a `%`.
+    pub percent: u64,
+    /// Values that the text around them shows to be cut short.
+    pub truncated: Counted,
+    /// Values that are not zero in the text and zero as float64.
+    pub underflow: Counted,
+    /// Records in which `all` or `last` gave up.
+    pub over_budget: Counted,
+    /// First value in row order.
+    pub first: Option<f64>,
+    /// Last value in row order.
+    pub last: Option<f64>,
+    /// Smallest value, NaN left out.
+    pub min: Option<f64>,
+    /// Largest value, NaN left out.
+    pub max: Option<f64>,
+    /// Sources with a point.
+    pub sources_with_points: u64,
+    /// The first three sources without one.
+    pub sources_without: Vec<usize>,
+}
+
+impl DefinitionReport {
+    pub(crate) fn point(&mut self, value: f64) {
+        self.points += 1;
+        self.first.get_or_insert(value);
+        self.last = Some(value);
+        self.range(value, value);
+    }
+
+    fn range(&mut self, low: f64, high: f64) {
+        if !low.is_nan() {
+            self.min = Some(self.min.map_or(low, |min| min.min(low)));
+            self.max = Some(self.max.map_or(high, |max| max.max(high)));
+        }
+    }
+
+    pub(crate) fn reject(&mut self, reason: Reject, example: impl FnOnce() -> Example) {
+        self.rejects[reason as usize] += 1;
+        let examples = &mut self.reject_examples[reason as usize];
+        if examples.len() < EXAMPLES {
+            examples.push(example());
+        }
+    }
+
+    fn merge(&mut self, other: DefinitionReport, line_base: u64) {
+        self.points += other.points;
+        self.percent += other.percent;
+        for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.reject_examples.iter_mut().zip(other.reject_examples) {
+            let rebased = theirs.into_iter().map(|example| Example { line: example.line + line_base, ..example });
+            mine.extend(rebased.take(EXAMPLES - mine.len()));
+        }
+        self.trimmed.merge(other.trimmed, line_base);
+        self.truncated.merge(other.truncated, line_base);
+        self.underflow.merge(other.underflow, line_base);
+        self.over_budget.merge(other.over_budget, line_base);
+        self.first = self.first.or(other.first);
+        self.last = other.last.or(self.last);
+        if let (Some(low), Some(high)) = (other.min, other.max) {
+            self.range(low, high);
+        }
+    }
+}
+
+/// A rejected text: a row of the table of rejects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedText {
+    /// Index of the definition.
+    pub definition: usize,
+    /// At most 64 bytes of the text; None where the group took no part.
+    pub text: Option<String>,
+    /// Why it is no point.
+    pub reason: Reject,
+    /// Index of the source.
+    pub source: usize,
+    /// Physical line, from 1.
+    pub line: u64,
+    /// Raw byte offset of the record.
+    pub offset: u64,
+}
+
+/// One source's counts.
+#[derive(Debug, Clone, Default)]
+pub struct SourceReport {
+    /// Index of the source.
+    pub source: usize,
+    /// Decompressed bytes.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
+    /// Points.
+    pub points: u64,
+    /// Syslog escapes read as TAB, CR, BS and ESC.
+    pub escapes: [u64; 4],
+    /// Whether raw control characters of these kinds stand there, too.
+    pub raw_controls: bool,
+    /// Name of the compression, `none` for plain text.
+    pub compression: &'static str,
+    /// Name of the encoding.
+    pub encoding: &'static str,
+    /// Why the source was not read to its end.
+    pub error: Option<String>,
+    /// What looked odd about it.
+    pub warning: Option<String>,
+}
+
+/// What one thread counted in one unit of work: a source, or a split of one.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub bytes: u64,
+    pub lf: u64,
+    pub events: u64,
+    pub records: u64,
+    pub matched: u64,
+    pub too_long: u64,
+    pub candidates: u64,
+    pub escapes: [u64; 4],
+    pub raw_controls: bool,
+    pub definitions: Vec<(usize, DefinitionReport)>,
+    pub rejects: Vec<RejectedText>,
+    pub compression: &'static str,
+    pub encoding: &'static str,
+    pub warning: Option<String>,
+}
+
+/// The account of a scan; live while it runs.
+#[derive(Debug, Clone)]
+pub struct Report {
+    started: Instant,
+    elapsed: Option<Duration>,
+    /// Decompressed bytes.
+    pub bytes: u64,
+    /// Physical lines.
+    pub events: u64,
+    /// Records.
+    pub records: u64,
+    /// Records that at least one definition matched.
+    pub matched: u64,
+    /// Records longer than the limit, which were skipped.
+    pub too_long: u64,
+    /// Records that the prefilter named.
+    pub candidates: u64,
+    /// Per definition, in their order.
+    pub definitions: Vec<DefinitionReport>,
+    /// The first rejected texts, in row order.
+    pub rejects: Vec<RejectedText>,
+    /// All sources that failed, and the first hundred others.
+    pub sources: Vec<SourceReport>,
+    /// Number of sources.
+    pub sources_total: u64,
+    /// Sources read to their end.
+    pub sources_complete: u64,
+    /// Sources not read to their end.
+    pub sources_failed: u64,
+    current: SourceReport,
+    found_in_current: Vec<bool>,
+    /// Definitions whose list of sources without a point is not full.
+    missing: Vec<usize>,
+}
+
+impl Report {
+    pub(crate) fn new(definitions: &DefinitionSet, sources: usize) -> Self {
+        Self {
+            started: Instant::now(),
+            elapsed: None,
+            bytes: 0,
+            events: 0,
+            records: 0,
+            matched: 0,
+            too_long: 0,
+            candidates: 0,
+            definitions: vec![DefinitionReport::default(); definitions.len()],
+            rejects: Vec::new(),
+            sources: Vec::new(),
+            sources_total: sources as u64,
+            sources_complete: 0,
+            sources_failed: 0,
+            current: SourceReport::default(),
+            found_in_current: vec![false; definitions.len()],
+            missing: (0..definitions.len()).collect(),
+        }
+    }
+
+    /// Records that nothing matched.
+    pub fn unmatched(&self) -> u64 {
+        self.records - self.matched - self.too_long
+    }
+
+    /// Accepted values of all definitions.
+    pub fn points(&self) -> u64 {
+        self.definitions.iter().map(|definition| definition.points).sum()
+    }
+
+    /// Rejected texts of all definitions.
+    pub fn rejected(&self) -> u64 {
+        self.definitions.iter().flat_map(|definition| definition.rejects).sum()
+    }
+
+    /// Time since the start, until the end.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed.unwrap_or_else(|| self.started.elapsed())
+    }
+
+    /// Whether the scan came to its end.
+    pub fn is_complete(&self) -> bool {
+        self.elapsed.is_some()
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.elapsed.get_or_insert(self.started.elapsed());
+    }
+
+    /// Adds a unit that ended; `line_base` counts the lines of its source before it.
+    pub(crate) fn merge(&mut self, tally: Tally, line_base: u64) {
+        self.bytes += tally.bytes;
+        self.events += tally.events;
+        self.records += tally.records;
+        self.matched += tally.matched;
+        self.too_long += tally.too_long;
+        self.candidates += tally.candidates;
+        for (id, definition) in tally.definitions {
+            if definition.points > 0 {
+                self.current.points += definition.points;
+                self.found_in_current[id] = true;
+            }
+            self.definitions[id].merge(definition, line_base);
+        }
+        let room = MAX_REJECTS - self.rejects.len();
+        let rebased = tally.rejects.into_iter().map(|reject| RejectedText { line: reject.line + line_base, ..reject });
+        self.rejects.extend(rebased.take(room));
+        let current = &mut self.current;
+        current.bytes += tally.bytes;
+        current.records += tally.records;
+        current.raw_controls |= tally.raw_controls;
+        for (mine, theirs) in current.escapes.iter_mut().zip(tally.escapes) {
+            *mine += theirs;
+        }
+        if current.encoding.is_empty() || tally.encoding != "utf-8" {
+            current.encoding = tally.encoding;
+        }
+        current.compression = tally.compression;
+        current.warning = current.warning.take().or(tally.warning);
+    }
+
+    /// Closes the account of a source after its last unit.
+    pub(crate) fn source_done(&mut self, source: usize, error: Option<String>) {
+        let mut done = std::mem::take(&mut self.current);
+        done.source = source;
+        if done.raw_controls && done.escapes.iter().any(|count| *count > 0) && done.warning.is_none() {
+            done.warning = Some("holds both escaped (#011) and raw control characters".into());
+        }
+        match error {
+            Some(error) => {
+                self.sources_failed += 1;
+                done.error = Some(error);
+            }
+            None => self.sources_complete += 1,
+        }
+        for (id, found) in self.found_in_current.iter_mut().enumerate() {
+            self.definitions[id].sources_with_points += u64::from(std::mem::take(found));
+        }
+        let definitions = &mut self.definitions;
+        let before = self.sources_complete + self.sources_failed - 1;
+        self.missing.retain(|id| {
+            let definition = &mut definitions[*id];
+            let misses = before + 1 - definition.sources_with_points;
+            if misses > definition.sources_without.len() as u64 {
+                definition.sources_without.push(source);
+            }
+            definition.sources_without.len() < EXAMPLES
+        });
+        let telling = done.error.is_some() || done.warning.is_some();
+        let limit = if telling { LISTED_SOURCES + LISTED_FAILURES } else { LISTED_SOURCES };
+        if self.sources.len() < limit {
+            self.sources.push(done);
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! Many sources, many threads, one ordered stream of record batches.
+//!
+//! [`Scan`] is what the binding drives. Worker threads claim units in the order of the rows (sources as
+//! given, splits inside plain files) and hand over rows; the consumer takes them in that order, adds up
+//! line numbers over splits, merges the counts and makes the batches. Workers run ahead until the bytes
+//! of undelivered rows reach a budget; the unit at the head never waits, so nothing can lock up.
+//! With one thread, and for streams, the consumer does the work itself.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use crate::{
+    batch::Batcher,
+    error::Error,
+    extract::{ExtractOptions, Extractor, OnReject, Rejected},
+    matcher::Matcher,
+    report::{Report, Tally},
+    rows::Rows,
+    schema::{ColumnOptions, Columns},
+    unit::{self, Source, Step, Unit},
+};
+
+/// Undelivered rows, in bytes and per thread, at which workers wait.
+const AHEAD_BYTES: usize = 24 << 20;
+
+/// How a scan runs; none of it changes a row.
+#[derive(Debug, Clone)]
+pub struct ScanOptions {
+    /// How bytes become rows.
+    pub extract: ExtractOptions,
+    /// The columns.
+    pub columns: ColumnOptions,
+    /// Worker threads; 0 for as many as there are cores, 1 for none beside the caller's.
+    pub threads: usize,
+    /// Plain files are cut into pieces of this size. Default 16 MiB.
+    pub split_bytes: u64,
+    /// Whether the `line` column is filled.
+    pub line_numbers: bool,
+    /// Whether the first source that cannot be read ends the scan.
+    pub stop_on_source_error: bool,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        Self {
+            extract: ExtractOptions::default(),
+            columns: ColumnOptions::default(),
+            threads: 0,
+            split_bytes: 16 << 20,
+            line_numbers: true,
+            stop_on_source_error: false,
+        }
+    }
+}
+
+/// Why a scan ended before its sources did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// A captured text is no number, and `on_reject` says to raise.
+    Rejected(Rejected),
+    /// A source could not be read to its end, and the scan was to stop there.
+    Source {
+        /// Index of the source.
+        source: usize,
+        /// What happened.
+        error: io::Error,
+    },
+}
+
+/// A running scan: an ordered stream of record batches.
+pub struct Scan {
+    shared: Arc<Shared>,
+    batcher: Batcher,
+    batch_rows: usize,
+    inline: Option<Inline>,
+    options: ScanOptions,
+    matcher: Arc<Matcher>,
+    head: (usize, usize),
+    line_base: u64,
+    source_error: Option<String>,
+    rows: Rows,
+    report: Report,
+    state: Progress,
+    labels: Vec<String>,
+}
+
+enum Progress {
+    Running,
+    /// The rows before it are delivered first.
+    Failed(ScanError),
+    Over,
+}
+
+/// The consumer's own machine, for streams and for scans without threads.
+struct Inline {
+    extractor: Extractor,
+    unit: Option<Unit>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something was produced.
+    produced: Condvar,
+    /// Room came free, or work became ready.
+    changed: Condvar,
+    stop: AtomicBool,
+    bytes_read: AtomicU64,
+}
+
+struct Queue {
+    sources: VecDeque<(usize, Source)>,
+    ready: BTreeMap<(usize, usize), Unit>,
+    /// Number of units of each source that was opened and is not delivered.
+    splits: BTreeMap<usize, usize>,
+    results: BTreeMap<(usize, usize), Output>,
+    head: (usize, usize),
+    undelivered: usize,
+    budget: usize,
+}
+
+#[derive(Default)]
+struct Output {
+    rows: VecDeque<Rows>,
+    end: Option<Ended>,
+}
+
+struct Ended {
+    tally: Tally,
+    error: Option<io::Error>,
+    rejected: Option<Rejected>,
+}
+
+enum Claim {
+    Unit(Unit),
+    Source(usize, Source),
+    Nothing,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Hands rows over; waits while too many are undelivered. False when the scan was stopped.
+    fn deliver(&self, place: (usize, usize), rows: Rows) -> bool {
+        let size = rows.size();
+        let mut queue = self.lock();
+        while queue.undelivered > 0 && queue.undelivered + size > queue.budget && queue.head != place {
+            if self.stopped() {
+                return false;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.undelivered += size;
+        queue.results.entry(place).or_default().rows.push_back(rows);
+        drop(queue);
+        self.produced.notify_one();
+        !self.stopped()
+    }
+
+    fn end(&self, place: (usize, usize), ended: Ended) {
+        self.lock().results.entry(place).or_default().end = Some(ended);
+        self.produced.notify_one();
+    }
+
+    /// Registers the units of a source that was opened; the first is returned to be worked on.
+    fn opened(&self, source: usize, units: io::Result<Vec<Unit>>) -> Option<Unit> {
+        match units {
+            Ok(units) => {
+                let mut queue = self.lock();
+                queue.splits.insert(source, units.len());
+                let mut units = units.into_iter();
+                let first = units.next();
+                queue.ready.extend(units.map(|unit| ((unit.source, unit.split), unit)));
+                drop(queue);
+                self.changed.notify_all();
+                first
+            }
+            Err(error) => {
+                self.lock().splits.insert(source, 1);
+                let tally = Tally { encoding: "unknown", compression: "unknown", ..Tally::default() };
+                self.end((source, 0), Ended { tally, error: Some(error), rejected: None });
+                None
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn claim(&mut self, streams: bool) -> Claim {
+        if let Some((_, unit)) = self.ready.pop_first() {
+            return Claim::Unit(unit);
+        }
+        let next = self.sources.iter().position(|(_, source)| streams || !matches!(source, Source::Stream(_)));
+        match next.and_then(|next| self.sources.remove(next)) {
+            Some((index, source)) => Claim::Source(index, source),
+            None => Claim::Nothing,
+        }
+    }
+}
+
+/// Runs one unit to its end on a worker thread.
+fn work(shared: &Shared, extractor: &mut Extractor, mut unit: Unit, block: usize) {
+    let place = (unit.source, unit.split);
+    unit.begin(extractor);
+    let mut emit = |rows| shared.deliver(place, rows);
+    let error = loop {
+        if shared.stopped() {
+            return;
+        }
+        match unit.step(extractor, block, &mut emit) {
+            Ok(Step::Read(bytes)) => {
+                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Ok(Step::Done | Step::Stopped) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    let ended = end_unit(extractor, &unit, error, &mut emit);
+    shared.end(place, ended);
+}
+
+/// What is left of a unit when its bytes are through: the last record, the last rows, the counts.
+fn end_unit(
+    extractor: &mut Extractor,
+    unit: &Unit,
+    error: Option<io::Error>,
+    emit: &mut dyn FnMut(Rows) -> bool,
+) -> Ended {
+    let mut rejected = extractor.take_rejected();
+    if rejected.is_none() {
+        extractor.finish(emit);
+        rejected = extractor.take_rejected();
+    }
+    let rows = extractor.take_rows();
+    if !rows.is_empty() {
+        emit(rows);
+    }
+    let mut tally = extractor.take_tally();
+    (tally.compression, tally.warning) = unit.end();
+    Ended { tally, error, rejected }
+}
+
+fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: usize) {
+    while !shared.stopped() {
+        let claim = shared.lock().claim(false);
+        let unit = match claim {
+            Claim::Unit(unit) => Some(unit),
+            Claim::Source(index, source) => {
+                let units = guarded(|| unit::open(index, source, split_bytes)).unwrap_or_else(Err);
+                shared.opened(index, units)
+            }
+            Claim::Nothing => {
+                // Another worker may be opening a file that has work for this one.
+                let queue = shared.lock();
+                if queue.sources.iter().all(|(_, source)| matches!(source, Source::Stream(_))) && queue.ready.is_empty() {
+                    let waited = shared.changed.wait_timeout(queue, Duration::from_millis(20));
+                    drop(waited);
+                }
+                continue;
+            }
+        };
+        let Some(unit) = unit else { continue };
+        let place = (unit.source, unit.split);
+        if let Err(error) = guarded(|| work(shared, &mut extractor, unit, block)) {
+            let tally = extractor.take_tally();
+            shared.end(place, Ended { tally, error: Some(error), rejected: None });
+        }
+    }
+}
+
+/// Runs `action`; a panic becomes an error of the source, so that the process lives (fault R14).
+fn guarded<T>(action: impl FnOnce() -> T) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(action))
+        .map_err(|_| io::Error::other("metricsieve failed here; please report this file and the definitions"))
+}
+
+impl Scan {
+    /// Starts a scan; the labels are what the `source` column says.
+    ///
+    /// Nothing is opened yet. An unknown column name is an error.
+    pub fn new(matcher: Arc<Matcher>, sources: Vec<(String, Source)>, options: ScanOptions) -> Result<Self, Error> {
+        let set = matcher.definitions().clone();
+        let columns = Columns::new(
+            &set,
+            &ColumnOptions {
+                sources: sources.len(),
+                nullable_value: options.extract.on_reject == OnReject::Null,
+                ..options.columns.clone()
+            },
+        )?;
+        let (labels, inputs): (Vec<String>, Vec<Source>) = sources.into_iter().unzip();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if options.threads == 0 { cores } else { options.threads };
+        let streams_only = inputs.iter().all(|source| matches!(source, Source::Stream(_)));
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                sources: inputs.into_iter().enumerate().collect(),
+                ready: BTreeMap::new(),
+                splits: BTreeMap::new(),
+                results: BTreeMap::new(),
+                head: (0, 0),
+                undelivered: 0,
+                budget: AHEAD_BYTES * threads,
+            }),
+            produced: Condvar::new(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+            bytes_read: AtomicU64::new(0),
+        });
+        let threads = if threads == 1 || streams_only { 0 } else { threads };
+        for number in 0..threads {
+            let (shared, split, block) = (shared.clone(), options.split_bytes, options.extract.block_bytes);
+            let extractor = Extractor::new(matcher.clone(), &columns, options.extract);
+            thread::Builder::new()
+                .name(format!("metricsieve-{number}"))
+                .spawn(move || worker(&shared, extractor, split, block))
+                .map_err(|error| {
+                    Error::new(crate::ErrorKind::Option, format!("cannot start {threads} threads: {error}"))
+                        .with_hint("ask for fewer with `threads`")
+                })?;
+        }
+        let inline = (threads == 0).then(|| Inline {
+            extractor: Extractor::new(matcher.clone(), &columns, options.extract),
+            unit: None,
+        });
+        Ok(Self {
+            report: Report::new(&set, labels.len()),
+            batcher: Batcher::new(columns, set, &labels, options.line_numbers),
+            batch_rows: options.extract.batch_rows.max(1),
+            inline,
+            shared,
+            options,
+            matcher,
+            head: (0, 0),
+            line_base: 0,
+            source_error: None,
+            rows: Rows::default(),
+            state: Progress::Running,
+            labels,
+        })
+    }
+
+    /// The schema of the batches.
+    pub fn schema(&self) -> &SchemaRef {
+        self.batcher.columns().schema()
+    }
+
+    /// The account so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The labels of the sources.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The compiled definitions.
+    pub fn matcher(&self) -> &Arc<Matcher> {
+        &self.matcher
+    }
+
+    /// Raw bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.shared.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Works or waits for the next batch, at most about `patience`. `Ok(None)` when the time is up;
+    /// after the end [`is_over`](Self::is_over) is true.
+    pub fn next_batch(&mut self, patience: Duration) -> Result<Option<RecordBatch>, ScanError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if self.rows.len() >= self.batch_rows || (!self.rows.is_empty() && !self.is_running()) {
+                return Ok(Some(self.make_batch()));
+            }
+            match std::mem::replace(&mut self.state, Progress::Over) {
+                Progress::Over => return Ok(None),
+                Progress::Failed(error) => {
+                    self.close();
+                    return Err(error);
+                }
+                Progress::Running => self.state = Progress::Running,
+            }
+            self.advance(deadline);
+            if Instant::now() >= deadline && self.is_running() && self.rows.len() < self.batch_rows {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.state, Progress::Running)
+    }
+
+    /// Whether all batches were delivered.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, Progress::Over) && self.rows.is_empty()
+    }
+
+    fn make_batch(&mut self) -> RecordBatch {
+        let rows = if self.rows.len() <= self.batch_rows {
+            std::mem::take(&mut self.rows)
+        } else {
+            self.rows.split_to(self.batch_rows)
+        };
+        self.batcher.batch(rows)
+    }
+
+    /// Takes what there is at the head of the queue, or works on it, or waits for it.
+    fn advance(&mut self, deadline: Instant) {
+        if self.head.0 == self.labels.len() {
+            self.report.finish();
+            self.state = Progress::Over;
+            self.close();
+            return;
+        }
+        if self.takes_part() {
+            self.work_inline();
+        }
+        let shared = self.shared.clone();
+        let mut queue = shared.lock();
+        queue.head = self.head;
+        let ready = |queue: &Queue| queue.results.get(&self.head).is_some_and(|output| !output.rows.is_empty() || output.end.is_some());
+        let mut next = None;
+        if !ready(&queue) && self.inline.as_ref().is_none_or(|inline| inline.unit.is_none()) && !self.head_is_stream(&queue) {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            shared.changed.notify_all();
+            queue = shared.produced.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let head = self.head;
+        if let Some(output) = queue.results.get_mut(&head) {
+            next = Some((output.rows.pop_front(), output.end.take_if(|_| output.rows.is_empty())));
+        }
+        let Some((rows, end)) = next else { return };
+        if let Some(rows) = &rows {
+            queue.undelivered -= rows.size();
+        }
+        let splits = queue.splits.get(&head.0).copied();
+        if end.is_some() {
+            queue.results.remove(&head);
+        }
+        drop(queue);
+        shared.changed.notify_all();
+        if let Some(rows) = rows {
+            self.add(rows);
+        }
+        if let Some(end) = end {
+            self.unit_done(end, splits.unwrap_or(1));
+        }
+    }
+
+    fn head_is_stream(&self, queue: &Queue) -> bool {
+        queue.sources.front().is_some_and(|(index, source)| *index == self.head.0 && matches!(source, Source::Stream(_)))
+    }
+
+    fn add(&mut self, mut rows: Rows) {
+        if self.line_base > 0 {
+            rows.line.iter_mut().for_each(|line| *line += self.line_base);
+        }
+        self.rows.append(rows);
+    }
+
+    fn unit_done(&mut self, ended: Ended, splits: usize) {
+        let lf = ended.tally.lf;
+        self.report.merge(ended.tally, self.line_base);
+        let failure = ended.error.as_ref().map(ToString::to_string);
+        self.source_error = self.source_error.take().or(failure);
+        if let Some(mut rejected) = ended.rejected {
+            rejected.reject.line += self.line_base;
+            self.state = Progress::Failed(ScanError::Rejected(rejected));
+        } else if let Some(error) = ended.error.filter(|_| self.options.stop_on_source_error) {
+            self.state = Progress::Failed(ScanError::Source { source: self.head.0, error });
+        }
+        self.line_base += lf;
+        self.head.1 += 1;
+        if self.head.1 == splits {
+            self.report.source_done(self.head.0, self.source_error.take());
+            self.line_base = 0;
+            let source = self.head.0;
+            self.head = (source + 1, 0);
+            self.shared.lock().splits.remove(&source);
+        }
+        self.shared.lock().head = self.head;
+        self.shared.changed.notify_all();
+        if !self.is_running() {
+            self.close();
+        }
+    }
+
+    /// Whether the head of the queue is the consumer's own work.
+    fn takes_part(&mut self) -> bool {
+        if self.inline.as_ref().is_some_and(|inline| inline.unit.is_some()) {
+            return true;
+        }
+        let queue = self.shared.lock();
+        let waiting = queue.results.contains_key(&self.head);
+        if waiting {
+            return false;
+        }
+        let stream = self.head_is_stream(&queue);
+        drop(queue);
+        if stream && self.inline.is_none() {
+            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract);
+            self.inline = Some(Inline { extractor, unit: None });
+        }
+        stream || (self.inline.is_some() && !self.has_workers())
+    }
+
+    fn has_workers(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
+    /// One step of the unit at the head.
+    fn work_inline(&mut self) {
+        let shared = self.shared.clone();
+        let Some(inline) = &mut self.inline else { return };
+        if inline.unit.is_none() {
+            let claim = shared.lock().claim(true);
+            let unit = match claim {
+                Claim::Unit(unit) => Some(unit),
+                Claim::Source(index, source) => {
+                    let units = guarded(|| unit::open(index, source, self.options.split_bytes)).unwrap_or_else(Err);
+                    shared.opened(index, units)
+                }
+                Claim::Nothing => None,
+            };
+            let Some(unit) = unit else { return };
+            unit.begin(&mut inline.extractor);
+            inline.unit = Some(unit);
+        }
+        let Some(unit) = &mut inline.unit else { return };
+        let place = (unit.source, unit.split);
+        let mut out = VecDeque::new();
+        let mut emit = |rows| {
+            out.push_back(rows);
+            true
+        };
+        let extractor = &mut inline.extractor;
+        let block = self.options.extract.block_bytes;
+        let step = guarded(|| unit.step(extractor, block, &mut emit)).unwrap_or_else(Err);
+        let end = match step {
+            Ok(Step::Read(bytes)) => {
+                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+                None
+            }
+            Ok(Step::Done | Step::Stopped) => Some(end_unit(extractor, unit, None, &mut emit)),
+            Err(error) => Some(end_unit(extractor, unit, Some(error), &mut emit)),
+        };
+        if out.is_empty() && end.is_none() {
+            return;
+        }
+        if end.is_some() {
+            inline.unit = None;
+        }
+        let mut queue = shared.lock();
+        queue.undelivered += out.iter().map(Rows::size).sum::<usize>();
+        let output = queue.results.entry(place).or_default();
+        output.rows.append(&mut out);
+        output.end = end;
+    }
+
+    /// Stops the workers and lets go of all sources; rows that were not taken are lost.
+    pub fn close(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut queue = self.shared.lock();
+        queue.sources.clear();
+        queue.ready.clear();
+        queue.results.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+        if let Some(inline) = &mut self.inline {
+            inline.unit = None;
+        }
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

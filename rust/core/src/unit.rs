@@ -1,0 +1,243 @@
+//! One piece of work of a scan: a source, or a split of one.
+//!
+//! [`Unit`] knows where its bytes come from and reads them into an [`Extractor`] step by step, so that
+//! a worker thread can run it to its end and the consumer can run it a little at a time. A split owns
+//! the lines that start in its range: it skips to the first of them and reads past its end until the
+//! last one is complete.
+
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use memchr::memchr;
+
+use crate::{
+    encoding::{Encoding, sniff},
+    extract::{Emit, Extractor},
+    source::{Compression, Decompressed, SourceFile, detect},
+};
+
+/// Read past a split's end at a time, looking for the end of its last line.
+const OVERREAD: usize = 64 << 10;
+/// Bytes that tell compression and encoding.
+const HEAD: usize = 64;
+
+/// Where the bytes of a source come from.
+pub enum Source {
+    /// A local file, plain or compressed.
+    Path(PathBuf),
+    /// Bytes in memory, plain or compressed.
+    Bytes(Arc<dyn AsRef<[u8]> + Send + Sync>),
+    /// A stream, read by the thread that takes the batches.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Source::Bytes(bytes) => f.debug_tuple("Bytes").field(&(**bytes).as_ref().len()).finish(),
+            Source::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// Work that can be claimed: its place in the order of rows, and its input.
+pub(crate) struct Unit {
+    pub source: usize,
+    pub split: usize,
+    input: Input,
+}
+
+enum Input {
+    Range { file: Arc<SourceFile>, start: u64, at: u64, end: u64, state: RangeState },
+    Memory { bytes: Arc<dyn AsRef<[u8]> + Send + Sync>, at: usize },
+    Stream(Box<Decompressed<Box<dyn Read + Send>>>),
+}
+
+#[derive(PartialEq, Eq)]
+enum RangeState {
+    /// Looking for the first line that starts in the range.
+    Skip,
+    Read,
+}
+
+/// What a step did.
+pub(crate) enum Step {
+    /// This many raw bytes were read; there may be more.
+    Read(u64),
+    Done,
+    /// The consumer wants no more, or a reject ended the scan.
+    Stopped,
+}
+
+/// An opened source: its units, in order.
+pub(crate) fn open(index: usize, source: Source, split_bytes: u64) -> io::Result<Vec<Unit>> {
+    let unit = |split, input| Unit { source: index, split, input };
+    match source {
+        Source::Path(path) => {
+            let file = SourceFile::open(&path)?;
+            // A file of 0 bytes may still have content (`/proc`).
+            if !file.is_regular() || file.is_empty() {
+                let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
+                return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
+            }
+            let head = file.head(HEAD)?;
+            if detect(&head) != Compression::None {
+                let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
+                return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
+            }
+            let whole = matches!(sniff(&head, true), Some(Encoding::Utf16Le | Encoding::Utf16Be));
+            let (len, size) = (file.len(), if whole { file.len() } else { split_bytes.max(1) });
+            let file = Arc::new(file);
+            let starts = (0..len).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+            let units = starts.enumerate().map(|(split, start)| {
+                let state = if start == 0 { RangeState::Read } else { RangeState::Skip };
+                // To see whether a line starts at `start`, look at the byte before it.
+                let at = start.saturating_sub(1);
+                unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state })
+            });
+            Ok(units.collect())
+        }
+        Source::Bytes(bytes) => {
+            let compressed = detect((*bytes).as_ref()) != Compression::None;
+            Ok(vec![if compressed {
+                let reader: Box<dyn Read + Send> = Box::new(io::Cursor::new(Shared(bytes)));
+                unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))
+            } else {
+                unit(0, Input::Memory { bytes, at: 0 })
+            }])
+        }
+        Source::Stream(reader) => Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]),
+    }
+}
+
+struct Shared(Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl Unit {
+    /// Prepares the extractor for this unit.
+    pub fn begin(&self, extractor: &mut Extractor) {
+        extractor.begin(self.source, 0);
+    }
+
+    /// Reads and extracts one piece.
+    pub fn step(&mut self, extractor: &mut Extractor, block: usize, emit: Emit) -> io::Result<Step> {
+        match &mut self.input {
+            Input::Memory { bytes, at } => {
+                let rest = &(**bytes).as_ref()[*at..];
+                let piece = &rest[..rest.len().min(block)];
+                *at += piece.len();
+                Ok(match (piece.len(), extractor.push(piece, emit)) {
+                    (_, false) => Step::Stopped,
+                    (0, true) => Step::Done,
+                    (len, true) => Step::Read(len as u64),
+                })
+            }
+            Input::Stream(stream) => {
+                let before = stream.compressed_bytes();
+                let read = extractor.read_with(block, |buf| stream.read(buf), emit)?;
+                Ok(match read {
+                    None => Step::Stopped,
+                    Some(0) => Step::Done,
+                    Some(_) => Step::Read(stream.compressed_bytes() - before),
+                })
+            }
+            Input::Range { file, start, at, end, state } => {
+                if *state == RangeState::Skip {
+                    match first_line(file, start, at, *end)? {
+                        Some(line) => {
+                            extractor.begin(self.source, line);
+                            *at = line;
+                            *state = RangeState::Read;
+                        }
+                        None => return Ok(Step::Done),
+                    }
+                }
+                read_range(file, at, *end, extractor, block, emit)
+            }
+        }
+    }
+
+    /// Ends the unit: name of the compression and what looked odd.
+    pub fn end(&self) -> (&'static str, Option<String>) {
+        match &self.input {
+            Input::Stream(stream) => (stream.compression().name(), stream.warning().map(str::to_owned)),
+            _ => (Compression::None.name(), None),
+        }
+    }
+}
+
+/// Offset of the first line that starts in `start..end`; `at` is one byte before `start`.
+fn first_line(file: &SourceFile, start: &u64, at: &mut u64, end: u64) -> io::Result<Option<u64>> {
+    debug_assert_eq!(*at + 1, *start);
+    let mut chunk = vec![0; OVERREAD];
+    // A line that starts at `end` or later belongs to a later split.
+    while *at < end - 1 {
+        let limit = chunk.len().min((end - 1 - *at) as usize);
+        let len = file.read_at(&mut chunk[..limit], *at)?;
+        if len == 0 {
+            return Err(shrank());
+        }
+        if let Some(lf) = memchr(b'\n', &chunk[..len]) {
+            return Ok(Some(*at + lf as u64 + 1));
+        }
+        *at += len as u64;
+    }
+    Ok(None)
+}
+
+fn read_range(
+    file: &SourceFile,
+    at: &mut u64,
+    end: u64,
+    extractor: &mut Extractor,
+    block: usize,
+    emit: Emit,
+) -> io::Result<Step> {
+    let last = *at >= end;
+    let known = file.len();
+    if *at >= known {
+        return Ok(Step::Done);
+    }
+    if last {
+        // Only until the line that began in the range is complete.
+        let mut before = [0];
+        if *at == end && file.read_at(&mut before, end - 1)? == 1 && before[0] == b'\n' {
+            return Ok(Step::Done);
+        }
+        let mut chunk = vec![0; OVERREAD.min((known - *at) as usize)];
+        let len = file.read_at(&mut chunk, *at)?;
+        if len == 0 {
+            return Err(shrank());
+        }
+        *at += len as u64;
+        let line = memchr(b'\n', &chunk[..len]);
+        let piece = &chunk[..line.map_or(len, |lf| lf + 1)];
+        return Ok(match (extractor.push(piece, emit), line) {
+            (false, _) => Step::Stopped,
+            (true, Some(_)) => Step::Done,
+            (true, None) => Step::Read(len as u64),
+        });
+    }
+    let limit = block.min((end - *at) as usize);
+    let (offset, mut len) = (*at, 0);
+    let read = extractor.read_with(limit, |buf| { len = file.read_at(buf, offset)?; Ok(len) }, emit)?;
+    *at += len as u64;
+    match read {
+        None => Ok(Step::Stopped),
+        Some(0) => Err(shrank()),
+        Some(len) => Ok(Step::Read(len as u64)),
+    }
+}
+
+fn shrank() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read")
+}

@@ -1,0 +1,287 @@
+//! Captured text to `f64`, by a published grammar.
+//!
+//! [`parse`] is the principal function: the matcher's capture goes in, a [`Number`] or a [`Reject`]
+//! comes out, and `rows` stores it. Nothing becomes a number silently: what was trimmed away, what
+//! was cut short ([`is_truncated`]) and what rounded to zero is told to the report.
+//!
+//! ```text
+//! NUMBER = [+-]? (digits [. digits?] | . digits) ([eE] [+-]? digits)?
+//!        | [+-]? (nan | inf | infinity)          words in any case, ASCII only
+//! ```
+
+use std::ops::Range;
+
+/// How much around a number is forgiven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NumberMode {
+    /// White space and up to three decorations (`,` `;` `%`, quotes, brackets) are taken off.
+    #[default]
+    Trim,
+    /// Only white space is taken off.
+    Strict,
+    /// The longest number at the beginning counts, whatever follows.
+    Prefix,
+}
+
+/// Why a captured text is no point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reject {
+    /// The group took no part in the match, is empty or white space.
+    NoValue,
+    /// The text is outside the grammar.
+    NotANumber,
+    /// The number is larger than a float64 can hold (`1e400`).
+    Overflow,
+}
+
+impl Reject {
+    /// All reasons, in the order of the report.
+    pub const ALL: [Reject; 3] = [Reject::NoValue, Reject::NotANumber, Reject::Overflow];
+
+    /// The reason's name in reports and in the table of rejects.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reject::NoValue => "no_value",
+            Reject::NotANumber => "not_a_number",
+            Reject::Overflow => "overflow",
+        }
+    }
+}
+
+/// An accepted value and where its digits stand in the haystack.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Number {
+    pub value: f64,
+    pub span: Range<usize>,
+    /// Something other than white space was taken off.
+    pub trimmed: bool,
+    /// A `%` was among it.
+    pub percent: bool,
+    /// The text is not zero, its float64 is.
+    pub underflow: bool,
+}
+
+/// The one NaN that is stored, so that equal inputs give equal bytes.
+const CANONICAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | b' ')
+}
+
+/// Reads the number that `group` of `haystack` holds.
+pub(crate) fn parse(haystack: &[u8], group: Option<Range<usize>>, mode: NumberMode) -> Result<Number, Reject> {
+    let mut span = strip(haystack, group.ok_or(Reject::NoValue)?);
+    if span.is_empty() {
+        return Err(Reject::NoValue);
+    }
+    let mut decorations = 0;
+    let mut percent = false;
+    loop {
+        let text = &haystack[span.clone()];
+        let end = number_prefix(text);
+        if end == text.len() && end > 0 {
+            return convert(haystack, span, decorations > 0, percent);
+        }
+        match mode {
+            NumberMode::Strict => return Err(Reject::NotANumber),
+            NumberMode::Prefix if end == 0 => return Err(Reject::NotANumber),
+            NumberMode::Prefix => return convert(haystack, span.start..span.start + end, true, false),
+            NumberMode::Trim if decorations == 3 => return Err(Reject::NotANumber),
+            NumberMode::Trim => {
+                let inner = undecorate(text).ok_or(Reject::NotANumber)?;
+                percent |= text.ends_with(b"%") && inner.end + 1 == text.len();
+                decorations += 1;
+                span = strip(haystack, span.start + inner.start..span.start + inner.end);
+                if span.is_empty() {
+                    return Err(Reject::NotANumber);
+                }
+            }
+        }
+    }
+}
+
+fn strip(haystack: &[u8], mut span: Range<usize>) -> Range<usize> {
+    while span.start < span.end && is_space(haystack[span.start]) {
+        span.start += 1;
+    }
+    while span.start < span.end && is_space(haystack[span.end - 1]) {
+        span.end -= 1;
+    }
+    span
+}
+
+/// Takes one decoration off: a final `,` `;` `%`, an enclosing pair, a closing bracket without partner.
+fn undecorate(text: &[u8]) -> Option<Range<usize>> {
+    let (first, last) = (*text.first()?, *text.last()?);
+    if matches!(last, b',' | b';' | b'%') {
+        return Some(0..text.len() - 1);
+    }
+    let opening = match last {
+        b'\'' | b'"' => last,
+        b')' => b'(',
+        b']' => b'[',
+        b'}' => b'{',
+        _ => return None,
+    };
+    if text.len() >= 2 && first == opening {
+        return Some(1..text.len() - 1);
+    }
+    let closes = matches!(last, b')' | b']' | b'}');
+    (closes && !text.contains(&opening)).then(|| 0..text.len() - 1)
+}
+
+/// Length of the longest NUMBER at the beginning of `text`, 0 for none.
+fn number_prefix(text: &[u8]) -> usize {
+    let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
+    let word = word_prefix(&text[sign..]);
+    if word > 0 {
+        return sign + word;
+    }
+    let digits = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let whole = digits(sign);
+    let mut end = sign + whole;
+    let mut fraction = 0;
+    if text.get(end) == Some(&b'.') {
+        fraction = digits(end + 1);
+        if whole + fraction > 0 {
+            end += 1 + fraction;
+        }
+    }
+    if whole + fraction == 0 {
+        return 0;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        if exponent > 0 {
+            end += 1 + sign + exponent;
+        }
+    }
+    end
+}
+
+fn word_prefix(text: &[u8]) -> usize {
+    for word in [&b"infinity"[..], b"inf", b"nan"] {
+        let fits = text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+        if fits && !text.get(word.len()).is_some_and(|b| is_word(*b)) {
+            return word.len();
+        }
+    }
+    0
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+fn convert(haystack: &[u8], span: Range<usize>, trimmed: bool, percent: bool) -> Result<Number, Reject> {
+    let text = &haystack[span.clone()];
+    // The grammar is ASCII and a subset of what `f64::from_str` takes; both round correctly, so the
+    // bits equal those of Python's `float`.
+    let value: f64 =
+        std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Reject::NotANumber)?;
+    let is_word = text.iter().any(|b| matches!(b, b'n' | b'N'));
+    if value.is_infinite() && !is_word {
+        return Err(Reject::Overflow);
+    }
+    let mantissa = text.split(|b| matches!(b, b'e' | b'E')).next().unwrap_or(text);
+    let underflow = value == 0.0 && mantissa.iter().any(|b| matches!(b, b'1'..=b'9'));
+    let value = if value.is_nan() { CANONICAL_NAN } else { value };
+    Ok(Number { value, span, trimmed, percent, underflow })
+}
+
+/// Whether the text around a number shows that the pattern cut it short.
+pub(crate) fn is_truncated(haystack: &[u8], span: &Range<usize>) -> bool {
+    let number = &haystack[span.clone()];
+    let (before, after) = (&haystack[..span.start], &haystack[span.end..]);
+    let digit = |text: &[u8], at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    let goes_on = match after.first() {
+        Some(b'0'..=b'9') => true,
+        Some(b'.' | b'_') => digit(after, 1),
+        Some(b'e' | b'E') => digit(after, 1) || (matches!(after.get(1), Some(b'+' | b'-')) && digit(after, 2)),
+        Some(b',') => (1..4).all(|at| digit(after, at)) && !digit(after, 4),
+        _ => false,
+    };
+    let signed = matches!(number.first(), Some(b'+' | b'-'));
+    let is_word = number.iter().any(|b| matches!(b, b'n' | b'N'));
+    goes_on || began_earlier(before, signed) || (is_word && after.first().is_some_and(|b| self::is_word(*b)))
+}
+
+fn began_earlier(before: &[u8], signed: bool) -> bool {
+    let Some((&last, head)) = before.split_last() else { return false };
+    // `3e-` or `3e` before the captured digits.
+    let exponent = |text: &[u8]| {
+        matches!(text, [.., digit, b'e' | b'E'] if digit.is_ascii_digit())
+    };
+    match last {
+        b'0'..=b'9' | b'.' => true,
+        b'e' | b'E' => exponent(before),
+        b'+' | b'-' => {
+            let joined = head.last().is_some_and(|b| is_word(*b) || matches!(b, b')' | b']'));
+            exponent(head) || (!signed && !joined)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, mode: NumberMode) -> Result<f64, Reject> {
+        parse(text.as_bytes(), Some(0..text.len()), mode).map(|number| number.value)
+    }
+
+    #[test]
+    fn v4_trim_takes_off_the_decorations_that_semantics_names() {
+        let table = [
+            ("'0.5123'", 0.5123), ("(0.0217)", 0.0217), ("0.239}", 0.239), ("3.8e-05)", 3.8e-05),
+            ("'0.3',", 0.3), ("((( 0.5 )))", 0.5), ("1e5%", 1e5), ("1.", 1.0), ("-.5", -0.5), (" 7 ", 7.0),
+        ];
+        for (text, value) in table {
+            assert_eq!(read(text, NumberMode::Trim), Ok(value), "{text}");
+        }
+        assert!(read("+nan", NumberMode::Trim).unwrap().is_nan());
+        assert_eq!(read("-Infinity", NumberMode::Trim), Ok(f64::NEG_INFINITY));
+    }
+
+    #[test]
+    fn v3_v4_texts_outside_the_grammar_are_rejected() {
+        for text in ["[0.5", "(0.5]", "0.5.", ".5e", "<0.5>", "1_000", "1,234", "0x1f", "3 ms", "auto", "((((1))))", "''", "%"] {
+            assert_eq!(read(text, NumberMode::Trim), Err(Reject::NotANumber), "{text}");
+        }
+        assert_eq!(read("12%", NumberMode::Strict), Err(Reject::NotANumber));
+        assert_eq!(read("  ", NumberMode::Trim), Err(Reject::NoValue));
+        assert_eq!(read("٣", NumberMode::Trim), Err(Reject::NotANumber));
+    }
+
+    #[test]
+    fn prefix_reads_the_longest_number_and_whole_words_only() {
+        assert_eq!(read("3 ms", NumberMode::Prefix), Ok(3.0));
+        assert_eq!(read("1.5e", NumberMode::Prefix), Ok(1.5));
+        assert_eq!(read("inf_x", NumberMode::Prefix), Err(Reject::NotANumber));
+        assert_eq!(read("inf-x", NumberMode::Prefix), Ok(f64::INFINITY));
+    }
+
+    #[test]
+    fn v2_overflow_is_rejected_and_underflow_is_told() {
+        assert_eq!(read("1e400", NumberMode::Trim), Err(Reject::Overflow));
+        let tiny = parse(b"1e-400", Some(0..6), NumberMode::Trim).unwrap();
+        assert!(tiny.underflow && tiny.value == 0.0);
+        assert!(!parse(b"0e9", Some(0..3), NumberMode::Trim).unwrap().underflow);
+    }
+
+    #[test]
+    fn v5_a_number_that_was_cut_short_is_noticed() {
+        let table = [
+            ("<4.67>e-05", true), ("<4.67>e", false), ("<1>.5", true), ("<1>.", false), ("<1>,234", true),
+            ("<1>,2345", false), ("<1>_0", true), ("1<2>", true), (".<2>", true), ("3e-<05>", true), ("e-<05>", false),
+            ("-<3>", true), ("x-<3>", false), ("=-<3>", true), ("-<-3>", false), ("<nan>o", true), ("<nan> o", false),
+        ];
+        for (text, expected) in table {
+            let (start, end) = (text.find('<').unwrap(), text.find('>').unwrap() - 1);
+            let plain = text.replace(['<', '>'], "");
+            assert_eq!(is_truncated(plain.as_bytes(), &(start..end)), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `metricsieve._native`: Python values in, Arrow capsules out. Conversions only.
+//!
+//! [`Scanner`] wraps [`metricsieve_core::Scan`]. The GIL is released while Rust works; between two
+//! slices of work signals are looked at, so that Ctrl-C is never far. Only `metricsieve._engine`
+//! imports this module.
+
+mod arrow;
+mod report;
+mod sources;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use metricsieve_core::{
+    ColumnOptions, Definition, DefinitionSet, ExtractOptions, Group, Matcher, Matches, NumberMode, OnReject, Pattern,
+    Scan, ScanError, ScanOptions, Strategy, Strings,
+};
+use pyo3::{
+    create_exception,
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
+
+use sources::Raised;
+
+create_exception!(_native, PatternError, PyValueError, "A pattern cannot be used: message, start, end, construct, hint.");
+create_exception!(_native, RejectError, PyValueError, "A captured text is no number, and the scan was to end there.");
+
+/// Longest time without a look at signals.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Module of the Rust core.
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::{Scanner, check_pattern};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        module.add("PatternError", module.py().get_type::<PatternError>())?;
+        module.add("RejectError", module.py().get_type::<RejectError>())
+    }
+}
+
+/// Translates and checks one pattern.
+#[pyfunction]
+fn check_pattern<'py>(
+    py: Python<'py>,
+    pattern: &str,
+    group: Option<GroupArg>,
+    terminal: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let chars = |byte: usize| pattern.get(..byte).map_or(0, |head| head.chars().count());
+    let checked = py.detach(|| Pattern::new(pattern, group.map(Group::from).as_ref(), terminal));
+    let checked = checked.map_err(|error| {
+        let span = error.span();
+        PatternError::new_err((
+            error.message().to_owned(),
+            span.as_ref().map(|span| chars(span.start)),
+            span.as_ref().map(|span| chars(span.end)),
+            error.construct(),
+            error.hint().map(str::to_owned),
+        ))
+    })?;
+    let result = PyDict::new(py);
+    result.set_item("groups", checked.group_names())?;
+    result.set_item("value_group", checked.value_group())?;
+    result.set_item("labels", checked.labels())?;
+    let warnings = checked.warnings().iter();
+    let warnings: Vec<_> =
+        warnings.map(|warning| (chars(warning.span.start), chars(warning.span.end), &warning.message)).collect();
+    result.set_item("warnings", warnings)?;
+    let literals = checked.literals().unwrap_or_default().iter();
+    let literals: Vec<_> = literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect();
+    result.set_item("literals", literals)?;
+    Ok(result)
+}
+
+#[derive(FromPyObject)]
+enum GroupArg {
+    Number(usize),
+    Name(String),
+}
+
+impl From<GroupArg> for Group {
+    fn from(group: GroupArg) -> Self {
+        match group {
+            GroupArg::Number(number) => Group::Number(number),
+            GroupArg::Name(name) => Group::Name(name),
+        }
+    }
+}
+
+fn choice<T: Copy>(option: &str, value: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    let found = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
+    found.ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
+        PyValueError::new_err(format!("{option} is '{value}'; it can be {}", names.join(", ")))
+    })
+}
+
+const NUMBERS: [(&str, NumberMode); 3] =
+    [("trim", NumberMode::Trim), ("strict", NumberMode::Strict), ("prefix", NumberMode::Prefix)];
+
+type DefinitionArg = (String, String, Option<GroupArg>, String, Option<String>, String);
+
+fn definition(argument: DefinitionArg) -> PyResult<Definition> {
+    let (name, regex, group, matches, number, engine) = argument;
+    choice("engine", &engine, &[("linear", ())])?;
+    Ok(Definition {
+        name,
+        regex,
+        group: group.map(Group::from),
+        matches: choice(
+            "matches",
+            &matches,
+            &[("first", Matches::First), ("last", Matches::Last), ("all", Matches::All)],
+        )?,
+        number: number.map(|number| choice("number", &number, &NUMBERS)).transpose()?,
+    })
+}
+
+/// A scan: definitions and sources in, record batches out.
+#[pyclass(frozen, module = "metricsieve._native")]
+struct Scanner {
+    scan: Mutex<Scan>,
+    raised: Raised,
+    total: Option<u64>,
+    process: u32,
+}
+
+#[pymethods]
+impl Scanner {
+    #[new]
+    #[pyo3(signature = (definitions, sources, *, normalize, number, on_reject, line_numbers, columns, strings, ordered,
+        threads, batch_rows, max_record_bytes, strategy=None, block_bytes=None, split_bytes=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
+    fn new(
+        py: Python<'_>,
+        definitions: Vec<DefinitionArg>,
+        sources: Vec<(String, String, Bound<'_, PyAny>)>,
+        normalize: &str,
+        number: &str,
+        on_reject: &str,
+        line_numbers: bool,
+        columns: Option<Vec<String>>,
+        strings: &str,
+        ordered: bool,
+        threads: Option<usize>,
+        batch_rows: usize,
+        max_record_bytes: usize,
+        strategy: Option<&str>,
+        block_bytes: Option<usize>,
+        split_bytes: Option<u64>,
+    ) -> PyResult<Self> {
+        // Input order is one of the orders that `ordered=False` allows.
+        let _ = ordered;
+        let terminal = choice("normalize", normalize, &[("terminal", true), ("none", false)])?;
+        let strategies = [("prefiltered", Strategy::Prefiltered), ("exhaustive", Strategy::Exhaustive)];
+        let strategy = strategy.map_or(Ok(Strategy::Prefiltered), |name| choice("strategy", name, &strategies))?;
+        let defaults = ScanOptions::default();
+        let rejects = [("count", OnReject::Count), ("null", OnReject::Null), ("raise", OnReject::Raise)];
+        let options = ScanOptions {
+            extract: ExtractOptions {
+                number: choice("number", number, &NUMBERS)?,
+                on_reject: choice("on_reject", on_reject, &rejects)?,
+                max_record_bytes,
+                block_bytes: block_bytes.unwrap_or(defaults.extract.block_bytes).max(1),
+                batch_rows: batch_rows.max(1),
+            },
+            columns: ColumnOptions {
+                columns,
+                strings: choice(
+                    "strings",
+                    strings,
+                    &[("dictionary", Strings::Dictionary), ("plain", Strings::Plain)],
+                )?,
+                ..ColumnOptions::default()
+            },
+            threads: threads.unwrap_or(0),
+            split_bytes: split_bytes.unwrap_or(defaults.split_bytes),
+            line_numbers,
+            stop_on_source_error: false,
+        };
+        let definitions = definitions.into_iter().map(definition).collect::<PyResult<Vec<_>>>()?;
+        let raised = Raised::default();
+        let (sources, total) = sources::convert(sources, &raised)?;
+        let scan = py.detach(|| {
+            let set = DefinitionSet::new(definitions, terminal).map_err(|errors| {
+                let lines: Vec<_> = errors
+                    .iter()
+                    .map(|error| format!("definition {}: {error}", error.definition().unwrap_or_default()))
+                    .collect();
+                lines.join("\n")
+            })?;
+            let matcher = Arc::new(Matcher::new(Arc::new(set), strategy));
+            Scan::new(matcher, sources, options).map_err(|error| error.to_string())
+        });
+        let scan = Mutex::new(scan.map_err(PyValueError::new_err)?);
+        Ok(Self { scan, raised, total, process: std::process::id() })
+    }
+
+    fn schema_capsule<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        arrow::schema_capsule(py, self.lock(py).schema())
+    }
+
+    /// The next batch as `(arrow_schema, arrow_array)`; None at the end.
+    fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        if self.process != std::process::id() {
+            return Err(PyRuntimeError::new_err(
+                "this scan was started before the process forked; start a new scan in the child",
+            ));
+        }
+        loop {
+            let (outcome, over) = py.detach(|| {
+                let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
+                let outcome = scan.next_batch(PATIENCE);
+                (outcome, scan.is_over())
+            });
+            if let Some(error) = self.raised.take() {
+                self.close(py);
+                return Err(error);
+            }
+            match outcome {
+                Ok(Some(batch)) => return arrow::batch_capsules(py, &batch).map(Some),
+                Ok(None) if over => return Ok(None),
+                Ok(None) => py.check_signals()?,
+                Err(error) => return Err(self.error(py, error)),
+            }
+        }
+    }
+
+    /// The account so far.
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        report::to_dict(py, &self.lock(py))
+    }
+
+    /// The table of rejected texts as `(arrow_schema, arrow_array)`.
+    fn rejects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        arrow::batch_capsules(py, &report::rejects(&self.lock(py)))
+    }
+
+    /// Raw bytes read, and how many there are where that is known.
+    fn progress(&self, py: Python<'_>) -> (u64, Option<u64>) {
+        (self.lock(py).bytes_read(), self.total)
+    }
+
+    /// Stops the scan and lets go of its sources.
+    fn close(&self, py: Python<'_>) {
+        self.lock(py).close();
+    }
+}
+
+impl Scanner {
+    /// Another thread may hold the scan while it works, so the wait happens without the GIL.
+    fn lock(&self, py: Python<'_>) -> std::sync::MutexGuard<'_, Scan> {
+        match self.scan.try_lock() {
+            Ok(guard) => guard,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => {
+                // The guard cannot cross `detach`; wait there, then take it.
+                loop {
+                    py.detach(|| drop(self.scan.lock()));
+                    if let Ok(guard) = self.scan.try_lock() {
+                        return guard;
+                    }
+                }
+            }
+        }
+    }
+
+    fn error(&self, py: Python<'_>, error: ScanError) -> PyErr {
+        let scan = self.lock(py);
+        match error {
+            ScanError::Rejected(rejected) => {
+                let reject = rejected.reject;
+                let definition = &scan.matcher().definitions().definitions()[reject.definition];
+                RejectError::new_err(format!(
+                    "definition '{}' captured {:?} in {}:{} (byte {}), which is no point: {}",
+                    definition.name,
+                    reject.text.as_deref().unwrap_or_default(),
+                    scan.labels()[reject.source],
+                    reject.line,
+                    rejected.byte,
+                    reject.reason.name(),
+                ))
+            }
+            ScanError::Source { error, .. } => error.into(),
+            other => PyRuntimeError::new_err(format!("{other:?}")),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+"""The engine's answer in the oracle's form, and the comparison of the two."""
+
+from __future__ import annotations
+
+import struct
+
+import metricsieve as ms
+import oracle
+
+
+def engine_scan(data: bytes, definitions: list[dict], labels: list[str], **options) -> tuple:
+    """The engine's rows, with the values as bits and all labels of the list, and its report."""
+    columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
+    scan = ms.scan(data, definitions, columns=columns, **options)
+    table = scan.read_all()
+    rows = list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
+    rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
+    return rows, scan.report.to_dict()
+
+
+def oracle_scan(data: bytes, definitions: list[dict], labels: list[str], **options) -> tuple:
+    """The oracle's rows in the same form, and its report."""
+    rows, report = oracle.scan(data, definitions, **options)
+    return [
+        (
+            row.metric,
+            struct.pack("<Q", row.value_bits).hex(),
+            row.line,
+            row.offset,
+            row.definition,
+            row.match,
+            row.text,
+            *(row.labels.get(label) for label in labels),
+        )
+        for row in rows
+    ], report
+
+
+def label_names(definitions: list[dict], normalize: str) -> list[str]:
+    """The label columns of the definitions, in the order of their first appearance."""
+    prepared = [oracle.prepare(definition, normalize, "trim") for definition in definitions]
+    return list(dict.fromkeys(name for definition in prepared for name in definition.labels))
+
+
+def assert_equal(data: bytes, definitions: list[dict], **options) -> tuple[list, oracle.Report]:
+    """Rows, rejects and counts of the engine equal the oracle's, which are returned."""
+    labels = label_names(definitions, options.get("normalize", "terminal"))
+    expected, report = oracle_scan(data, definitions, labels, **options)
+    rows, engine = engine_scan(data, definitions, labels, **options)
+    assert rows == expected
+    names = ("events", "records", "matched", "unmatched")
+    assert {name: engine[name] for name in names} == {name: getattr(report, name) for name in names}
+    for counters, theirs in zip(report.definitions, engine["definitions"], strict=True):
+        rejects = {reason: count for reason, count in theirs["rejects"].items() if count}
+        assert (counters.name, counters.regex) == (theirs["name"], theirs["regex"])
+        assert rejects == dict(counters.rejects), counters
+        assert (theirs["points"], theirs["truncated"]) == (counters.points, counters.truncated)
+    return expected, report
