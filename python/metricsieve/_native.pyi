@@ -6,6 +6,15 @@ from typing import Any, Literal, Protocol, final
 class _Reader(Protocol):
     def read(self, n: int, /) -> bytes: ...
 
+__all__ = [
+    "PatternError",
+    "RejectError",
+    "Scanner",
+    "__version__",
+    "build_profile",
+    "check_pattern",
+]
+
 __version__: str
 build_profile: str
 

@@ -303,8 +303,9 @@ class DefinitionSet:
         """SHA-256 of the definitions, equal for equal sets on every machine and version.
 
         Example:
-            >>> DefinitionSet({"loss": "(.+)"}).fingerprint[:8]
-            '5f76a8a2'
+            >>> one, same = DefinitionSet({"loss": "(.+)"}), DefinitionSet({"loss": "(.+)"})
+            >>> one.fingerprint == same.fingerprint, len(one.fingerprint)
+            (True, 64)
         """
         text = json.dumps([item.to_dict() for item in self._definitions], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -442,8 +443,9 @@ def _check_pattern(
         info = _engine.check_pattern(definition.regex, definition.group, terminal=terminal)
     except _engine.PatternError as error:
         message, start, end, _construct, hint = error.args
-        place = (definition.regex, (start, end))
-        return None, [DefinitionProblem(message, index, definition.name, *place, hint)]
+        span = None if start is None else (start, end)  # some errors are about no one place
+        name, regex = definition.name, definition.regex
+        return None, [DefinitionProblem(message, index, name, regex, span, hint)]
     problems = []
     for _number, label in info.labels:
         if label in _TAKEN:

@@ -112,7 +112,9 @@ def _json_cells(column: Any) -> list[str]:
     if pa.types.is_floating(kind):
         return [_json_float(value) for value in column.to_pylist()]
     if pa.types.is_timestamp(kind):
-        column = pa.compute.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        import pyarrow.compute as pc
+
+        column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
     return [json.dumps(value, ensure_ascii=False) for value in column.to_pylist()]
 
 
