@@ -9,27 +9,6 @@ use super::groups::Flags;
 use super::parse::{Parser, Result, only_char};
 use std::ops::Range;
 
-/// The characters most often named in logs; Python knows all of Unicode's
-/// names, a table of 1.5 MB that one such escape in a pattern does not justify.
-const NAMED: [(&str, char); 16] = [
-    ("BULLET", '\u{2022}'),
-    ("CHECK MARK", '\u{2713}'),
-    ("DEGREE SIGN", '\u{b0}'),
-    ("EM DASH", '\u{2014}'),
-    ("EN DASH", '\u{2013}'),
-    ("FULL BLOCK", '\u{2588}'),
-    ("GREEK SMALL LETTER MU", '\u{3bc}'),
-    ("HORIZONTAL ELLIPSIS", '\u{2026}'),
-    ("INFINITY", '\u{221e}'),
-    ("MICRO SIGN", '\u{b5}'),
-    ("MINUS SIGN", '\u{2212}'),
-    ("MULTIPLICATION SIGN", '\u{d7}'),
-    ("NO-BREAK SPACE", '\u{a0}'),
-    ("PLUS-MINUS SIGN", '\u{b1}'),
-    ("REPLACEMENT CHARACTER", '\u{fffd}'),
-    ("RIGHTWARDS ARROW", '\u{2192}'),
-];
-
 enum Escape {
     Char(char),
     Category(Category),
@@ -242,15 +221,15 @@ impl<'p> Parser<'p> {
             ));
         }
         let (name, _) = self.name_until("}", "character name")?;
-        let known = NAMED
-            .iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known));
+        // The table also forgives missing spaces and hyphens; Python does not.
+        let known = unicode_names2::character(name)
+            .filter(|c| unicode_names2::name(*c).is_some_and(|known| known.to_string().eq_ignore_ascii_case(name)));
         match known {
-            Some(&(_, c)) => Ok(Escape::Char(c)),
+            Some(c) => Ok(Escape::Char(c)),
             None => Err(DialectError {
                 construct: "character name",
                 span: start..self.pos,
-                message: format!("the character name `{name}` is not in our short table"),
+                message: format!("no character is named `{name}`"),
                 hint: Some(r"write its code point: `\uhhhh` or `\Uhhhhhhhh`".to_string()),
             }),
         }
