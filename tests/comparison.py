@@ -54,5 +54,8 @@ def assert_equal(data: bytes, definitions: list[dict], **options) -> tuple[list,
         rejects = {reason: count for reason, count in theirs["rejects"].items() if count}
         assert (counters.name, counters.regex) == (theirs["name"], theirs["regex"])
         assert rejects == dict(counters.rejects), counters
-        assert (theirs["points"], theirs["truncated"]["count"]) == (counters.points, counters.truncated)
+        assert (theirs["points"], theirs["truncated"]["count"]) == (
+            counters.points,
+            counters.truncated,
+        )
     return expected, report

@@ -340,8 +340,40 @@ def test_trim_points_v4(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    "[0.5|(0.5]|0.5.|.5e|<0.5>|1_000|1,234|0x1f|3 ms|auto|''|%|((((0.5))))|0,5|1.5e3ms|N/A|None"
-    "|.|-|e5|+-1|nano|infinit|\u0661|0.5\u00a0|1\u20102|'0.5\"|,0.5|'|()|1;,%;|\u0131nf".split("|"),
+    [
+        "[0.5",
+        "(0.5]",
+        "0.5.",
+        ".5e",
+        "<0.5>",
+        "1_000",
+        "1,234",
+        "0x1f",
+        "3 ms",
+        "auto",
+        "''",
+        "%",
+        "((((0.5))))",
+        "0,5",
+        "1.5e3ms",
+        "N/A",
+        "None",
+        ".",
+        "-",
+        "e5",
+        "+-1",
+        "nano",
+        "infinit",
+        "١",
+        "0.5\xa0",
+        "1‐2",
+        "'0.5\"",
+        ",0.5",
+        "'",
+        "()",
+        "1;,%;",
+        "ınf",
+    ],
 )
 def test_trim_rejects_v3_v4_v6(text):
     """Nothing else is a number."""
@@ -370,7 +402,7 @@ def test_no_value(text):
 )
 def test_bits_v1_v7(text, bits):
     """NaN has one bit pattern, infinities are points, zero keeps its sign."""
-    number, value = oracle.read_value(text, "trim")
+    _number, value = oracle.read_value(text, "trim")
     assert oracle.to_bits(value) == bits
 
 

@@ -152,7 +152,8 @@ impl<R: Read> Iterator for Reader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.input.is_none() || self.decoder.full.iter().map(Rows::len).sum::<usize>() >= self.decoder.batch_rows {
+            if self.input.is_none() || self.decoder.full.iter().map(Rows::len).sum::<usize>() >= self.decoder.batch_rows
+            {
                 return self.decoder.flush().map(Ok);
             }
             let outcome = match self.input.as_mut()?.read(&mut self.chunk) {

@@ -49,11 +49,8 @@ impl Encoding {
 ///
 /// `FF FE 00 00` is read as UTF-16 that begins with a NUL, not as UTF-32, which no log writer produces.
 pub fn sniff(prefix: &[u8], at_end: bool) -> Option<Encoding> {
-    const MARKS: [(&[u8], Encoding); 3] = [
-        (b"\xEF\xBB\xBF", Encoding::Utf8Bom),
-        (b"\xFF\xFE", Encoding::Utf16Le),
-        (b"\xFE\xFF", Encoding::Utf16Be),
-    ];
+    const MARKS: [(&[u8], Encoding); 3] =
+        [(b"\xEF\xBB\xBF", Encoding::Utf8Bom), (b"\xFF\xFE", Encoding::Utf16Le), (b"\xFE\xFF", Encoding::Utf16Be)];
     for (mark, encoding) in MARKS {
         if prefix.starts_with(mark) {
             return Some(encoding);
@@ -84,11 +81,7 @@ pub struct Utf16Decoder {
 impl Utf16Decoder {
     /// A decoder at the start of the text, behind the byte order mark.
     pub fn new(big_endian: bool) -> Self {
-        Utf16Decoder {
-            big_endian,
-            byte: None,
-            high: None,
-        }
+        Utf16Decoder { big_endian, byte: None, high: None }
     }
 
     /// Appends the UTF-8 of `input` to `out`. A split code unit or surrogate pair is held back.
@@ -138,23 +131,15 @@ impl Utf16Decoder {
 
     #[inline]
     fn unit(&self, bytes: [u8; 2]) -> u16 {
-        if self.big_endian {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        }
+        if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
     fn push_unit(&mut self, unit: u16, out: &mut Vec<u8>) {
         let high = self.high.take();
         if let Some(high) = high {
             if let 0xDC00..=0xDFFF = unit {
-                let code =
-                    0x1_0000 + ((u32::from(high) - 0xD800) << 10) + (u32::from(unit) - 0xDC00);
-                push_char(
-                    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                    out,
-                );
+                let code = 0x1_0000 + ((u32::from(high) - 0xD800) << 10) + (u32::from(unit) - 0xDC00);
+                push_char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), out);
                 return;
             }
             push_char(char::REPLACEMENT_CHARACTER, out);
@@ -162,10 +147,7 @@ impl Utf16Decoder {
         match unit {
             0xD800..=0xDBFF => self.high = Some(unit),
             // A lone low surrogate is no char and falls to the replacement.
-            _ => push_char(
-                char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
-                out,
-            ),
+            _ => push_char(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER), out),
         }
     }
 }
@@ -183,9 +165,7 @@ fn push_char(c: char, out: &mut Vec<u8>) {
 pub fn utf16_len(utf8: &[u8]) -> u64 {
     // Two for every byte that is no continuation byte, and two more for a leading byte F0..F4. Plain adds
     // over bytes, which the compiler turns into vector code.
-    utf8.iter()
-        .map(|&b| 2 * (u64::from(b & 0xC0 != 0x80) + u64::from(b >= 0xF0)))
-        .sum()
+    utf8.iter().map(|&b| 2 * (u64::from(b & 0xC0 != 0x80) + u64::from(b >= 0xF0))).sum()
 }
 
 #[cfg(test)]
@@ -203,123 +183,34 @@ mod tests {
             (&[], b"", "".into(), "nothing"),
             (&[0x61], b"", "a".into(), "ASCII"),
             (&[0x00], b"", "\0".into(), "NUL is text"),
-            (
-                &[0xE9, 0x20AC],
-                b"",
-                "\u{E9}\u{20AC}".into(),
-                "two and three bytes in UTF-8",
-            ),
-            (
-                &[0x0D, 0x0A, 0x0A0D],
-                b"",
-                "\r\n\u{A0D}".into(),
-                "bytes 0D 0A inside a unit end no line",
-            ),
+            (&[0xE9, 0x20AC], b"", "\u{E9}\u{20AC}".into(), "two and three bytes in UTF-8"),
+            (&[0x0D, 0x0A, 0x0A0D], b"", "\r\n\u{A0D}".into(), "bytes 0D 0A inside a unit end no line"),
             (&[0xD83D, 0xDE00], b"", "\u{1F600}".into(), "a pair"),
             (&[0xDBFF, 0xDFFF], b"", "\u{10FFFF}".into(), "the last pair"),
             (&[0xD800, 0xDC00], b"", "\u{10000}".into(), "the first pair"),
-            (
-                &[0x61, 0xFEFF],
-                b"",
-                "a\u{FEFF}".into(),
-                "a later mark is text",
-            ),
-            (
-                &[0xFFFF, 0xFFFE],
-                b"",
-                "\u{FFFF}\u{FFFE}".into(),
-                "noncharacters are characters",
-            ),
-            (
-                &[0x61, 0xD800],
-                b"",
-                format!("a{R}"),
-                "high surrogate at the end",
-            ),
+            (&[0x61, 0xFEFF], b"", "a\u{FEFF}".into(), "a later mark is text"),
+            (&[0xFFFF, 0xFFFE], b"", "\u{FFFF}\u{FFFE}".into(), "noncharacters are characters"),
+            (&[0x61, 0xD800], b"", format!("a{R}"), "high surrogate at the end"),
             (&[0x61, 0xDC00], b"", format!("a{R}"), "lone low surrogate"),
-            (
-                &[0xD800, 0x61],
-                b"",
-                format!("{R}a"),
-                "the unit after a lone high surrogate is kept",
-            ),
-            (
-                &[0xDC00, 0x61],
-                b"",
-                format!("{R}a"),
-                "the unit after a lone low surrogate is kept",
-            ),
-            (
-                &[0xDC00, 0xDC00],
-                b"",
-                format!("{R}{R}"),
-                "one for each low surrogate",
-            ),
-            (
-                &[0xD800, 0xD800],
-                b"",
-                format!("{R}{R}"),
-                "one for each high surrogate",
-            ),
-            (
-                &[0xD83D, 0xD83D, 0xDE00],
-                b"",
-                format!("{R}\u{1F600}"),
-                "the second high one still pairs",
-            ),
-            (
-                &[0xDE00, 0xD83D, 0xDE00],
-                b"",
-                format!("{R}\u{1F600}"),
-                "a pair after a lone low one",
-            ),
+            (&[0xD800, 0x61], b"", format!("{R}a"), "the unit after a lone high surrogate is kept"),
+            (&[0xDC00, 0x61], b"", format!("{R}a"), "the unit after a lone low surrogate is kept"),
+            (&[0xDC00, 0xDC00], b"", format!("{R}{R}"), "one for each low surrogate"),
+            (&[0xD800, 0xD800], b"", format!("{R}{R}"), "one for each high surrogate"),
+            (&[0xD83D, 0xD83D, 0xDE00], b"", format!("{R}\u{1F600}"), "the second high one still pairs"),
+            (&[0xDE00, 0xD83D, 0xDE00], b"", format!("{R}\u{1F600}"), "a pair after a lone low one"),
             (&[], b"a", R.into(), "a single byte"),
             (&[0x61], b"b", format!("a{R}"), "odd byte at the end"),
-            (
-                &[0xD83D],
-                b"\x00",
-                R.into(),
-                "high surrogate and odd byte: one error",
-            ),
-            (
-                &[0xD83D],
-                b"\xDE",
-                R.into(),
-                "also if the byte looks like half a low one",
-            ),
-            (
-                &[0xDE00],
-                b"\x00",
-                format!("{R}{R}"),
-                "low surrogate and odd byte: two errors",
-            ),
-            (
-                &[0xD83D, 0xD83D],
-                b"a",
-                format!("{R}{R}"),
-                "the first high one is an error of its own",
-            ),
-            (
-                &[0xD83D, 0xDE00],
-                b"a",
-                format!("\u{1F600}{R}"),
-                "odd byte after a pair",
-            ),
-            (
-                &[0xD83D, 0x61],
-                b"a",
-                format!("{R}a{R}"),
-                "an error on either side",
-            ),
+            (&[0xD83D], b"\x00", R.into(), "high surrogate and odd byte: one error"),
+            (&[0xD83D], b"\xDE", R.into(), "also if the byte looks like half a low one"),
+            (&[0xDE00], b"\x00", format!("{R}{R}"), "low surrogate and odd byte: two errors"),
+            (&[0xD83D, 0xD83D], b"a", format!("{R}{R}"), "the first high one is an error of its own"),
+            (&[0xD83D, 0xDE00], b"a", format!("\u{1F600}{R}"), "odd byte after a pair"),
+            (&[0xD83D, 0x61], b"a", format!("{R}a{R}"), "an error on either side"),
         ]
     }
 
     fn encode(units: &[u16], tail: &[u8], big_endian: bool) -> Vec<u8> {
-        let to_bytes = if big_endian {
-            u16::to_be_bytes
-        } else {
-            u16::to_le_bytes
-        };
+        let to_bytes = if big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
         let mut bytes: Vec<u8> = units.iter().flat_map(|&u| to_bytes(u)).collect();
         bytes.extend_from_slice(tail);
         bytes
@@ -344,11 +235,7 @@ mod tests {
                 for i in 0..=bytes.len() {
                     for j in i..=bytes.len() {
                         let parts = [&bytes[..i], &bytes[i..j], &bytes[j..]];
-                        assert_eq!(
-                            decode(&parts, big_endian),
-                            expected,
-                            "{why}, cut at {i} and {j}"
-                        );
+                        assert_eq!(decode(&parts, big_endian), expected, "{why}, cut at {i} and {j}");
                     }
                 }
                 let single: Vec<&[u8]> = bytes.chunks(1).collect();
@@ -360,22 +247,10 @@ mod tests {
     #[test]
     fn b3_utf16_agrees_with_the_standard_library_on_all_units_and_their_neighbours() {
         for unit in 0..=u16::MAX {
-            for units in [
-                [unit, 0x61, unit],
-                [0xD83D, unit, 0xDE00],
-                [unit, unit, 0x0A],
-            ] {
+            for units in [[unit, 0x61, unit], [0xD83D, unit, 0xDE00], [unit, unit, 0x0A]] {
                 let expected = String::from_utf16_lossy(&units);
-                assert_eq!(
-                    decode(&[&encode(&units, b"", false)], false),
-                    expected,
-                    "{units:04X?}"
-                );
-                assert_eq!(
-                    decode(&[&encode(&units, b"", true)], true),
-                    expected,
-                    "{units:04X?}"
-                );
+                assert_eq!(decode(&[&encode(&units, b"", false)], false), expected, "{units:04X?}");
+                assert_eq!(decode(&[&encode(&units, b"", true)], true), expected, "{units:04X?}");
             }
         }
     }
@@ -396,11 +271,7 @@ mod tests {
     fn b3_utf16_len_counts_source_bytes() {
         for (units, tail, expected, why) in table() {
             if tail.is_empty() {
-                assert_eq!(
-                    utf16_len(expected.as_bytes()),
-                    2 * units.len() as u64,
-                    "{why}"
-                );
+                assert_eq!(utf16_len(expected.as_bytes()), 2 * units.len() as u64, "{why}");
             }
         }
         assert_eq!(utf16_len("a\u{E9}\u{20AC}\u{1F600}\n".as_bytes()), 12);
@@ -428,11 +299,7 @@ mod tests {
             (b"a\xFF\xFE", true, Some(Utf8)),
         ];
         for (prefix, at_end, expected) in table {
-            assert_eq!(
-                sniff(prefix, at_end),
-                expected,
-                "{prefix:02X?}, at_end={at_end}"
-            );
+            assert_eq!(sniff(prefix, at_end), expected, "{prefix:02X?}, at_end={at_end}");
         }
     }
 

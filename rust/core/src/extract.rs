@@ -160,7 +160,8 @@ impl Extractor {
 
     /// Starts a source, or with `offset` a split of one that is known to be UTF-8.
     pub fn begin(&mut self, source: usize, offset: u64) {
-        self.buffer = RecordBuffer::new(self.matcher.framing(), self.options.max_record_bytes, self.options.block_bytes);
+        self.buffer =
+            RecordBuffer::new(self.matcher.framing(), self.options.max_record_bytes, self.options.block_bytes);
         self.text = if offset == 0 { Transcoding::Unknown(Vec::new()) } else { Transcoding::Utf8 };
         self.state.tally = Tally { encoding: "utf-8", compression: "none", ..Tally::default() };
         self.state.source = source as i32;
@@ -325,13 +326,13 @@ impl State {
             *total += count;
         }
         if framing.terminal && !self.tally.raw_controls {
-            self.tally.raw_controls =
-                census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', block).is_some();
+            self.tally.raw_controls = census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', block).is_some();
         }
         if self.source_len(block) > self.options.max_record_bytes as u64 {
             self.count_too_long(matcher, block);
         }
-        let mut visit = Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, emit, go_on: true };
+        let mut visit =
+            Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, emit, go_on: true };
         matcher.block(cache, block, &census, &mut visit);
         let go_on = visit.go_on;
         self.offset += self.source_len(block);

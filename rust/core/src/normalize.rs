@@ -270,8 +270,13 @@ mod tests {
     #[test]
     fn only_sequences_inside_the_text_break_it() {
         for (raw, expected) in [
-            (&b"\x1b[34mtext\x1b[0m"[..], false), (b"te\x1b[0mxt", true), (b"text", false), (b"#033[0mtext", false),
-            (b"\x1b]0;x\x07text", true), (b"text\x1b[0m\x1b[1m", false), (b"\x1b[#011mtext", true),
+            (&b"\x1b[34mtext\x1b[0m"[..], false),
+            (b"te\x1b[0mxt", true),
+            (b"text", false),
+            (b"#033[0mtext", false),
+            (b"\x1b]0;x\x07text", true),
+            (b"text\x1b[0m\x1b[1m", false),
+            (b"\x1b[#011mtext", true),
         ] {
             assert_eq!(is_broken_by_sequences(raw), expected, "{raw:?}");
         }

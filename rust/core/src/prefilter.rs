@@ -173,7 +173,11 @@ fn score(set: &Set) -> (u32, std::cmp::Reverse<usize>) {
 const WINDOW: usize = 4;
 
 fn rarity(literal: &[u8]) -> u32 {
-    literal.windows(WINDOW.min(literal.len().max(1))).map(|window| window.iter().map(|b| rank(*b)).sum()).max().unwrap_or(0)
+    literal
+        .windows(WINDOW.min(literal.len().max(1)))
+        .map(|window| window.iter().map(|b| rank(*b)).sum())
+        .max()
+        .unwrap_or(0)
 }
 
 /// The end of the literal that begins with its rarest window: searchers look at first bytes.

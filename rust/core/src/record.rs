@@ -315,10 +315,10 @@ impl RecordBuffer {
 
     /// The next piece. With `at_end` the last record may lack its terminator.
     pub fn next(&mut self, at_end: bool) -> Piece {
-        if self.in_run {
-            if let Some(piece) = self.swallow_run(at_end) {
-                return piece;
-            }
+        if self.in_run
+            && let Some(piece) = self.swallow_run(at_end)
+        {
+            return piece;
         }
         if self.skipping {
             return self.skip(at_end);
@@ -446,7 +446,8 @@ mod tests {
                         let mut at = 0;
                         let mut count = 0;
                         while at < block.len() {
-                            let end = framing.next_end(block, at).unwrap_or(End { start: block.len(), next: block.len() });
+                            let end =
+                                framing.next_end(block, at).unwrap_or(End { start: block.len(), next: block.len() });
                             out.push((base + at as u64, block[at..end.start].to_vec()));
                             at = end.next;
                             count += 1;
@@ -477,7 +478,15 @@ mod tests {
     fn b4_b5_b10_record_ends_do_not_depend_on_the_chunks() {
         let text = b"a\r\r\nb\x08\x08\n#015\nx#010\x08#010y#01\n##011z#0150\rend#01";
         let expected: Vec<(u64, &[u8])> = vec![
-            (0, b"a"), (2, b""), (4, b"b"), (7, b""), (8, b""), (13, b"x"), (23, b"y#01"), (28, b"##011z"), (38, b"0"),
+            (0, b"a"),
+            (2, b""),
+            (4, b"b"),
+            (7, b""),
+            (8, b""),
+            (13, b"x"),
+            (23, b"y#01"),
+            (28, b"##011z"),
+            (38, b"0"),
             (40, b"end#01"),
         ];
         for chunk in [1, 2, 3, 7, 100] {

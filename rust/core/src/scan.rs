@@ -270,7 +270,8 @@ fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: us
             Claim::Nothing => {
                 // Another worker may be opening a file that has work for this one.
                 let queue = shared.lock();
-                if queue.sources.iter().all(|(_, source)| matches!(source, Source::Stream(_))) && queue.ready.is_empty() {
+                if queue.sources.iter().all(|(_, source)| matches!(source, Source::Stream(_))) && queue.ready.is_empty()
+                {
                     let waited = shared.changed.wait_timeout(queue, Duration::from_millis(20));
                     drop(waited);
                 }
@@ -337,10 +338,8 @@ impl Scan {
                         .with_hint("ask for fewer with `threads`")
                 })?;
         }
-        let inline = (threads == 0).then(|| Inline {
-            extractor: Extractor::new(matcher.clone(), &columns, options.extract),
-            unit: None,
-        });
+        let inline = (threads == 0)
+            .then(|| Inline { extractor: Extractor::new(matcher.clone(), &columns, options.extract), unit: None });
         Ok(Self {
             report: Report::new(&set, labels.len()),
             batcher: Batcher::new(columns, set, &labels, options.line_numbers),
@@ -438,9 +437,14 @@ impl Scan {
         let shared = self.shared.clone();
         let mut queue = shared.lock();
         queue.head = self.head;
-        let ready = |queue: &Queue| queue.results.get(&self.head).is_some_and(|output| !output.rows.is_empty() || output.end.is_some());
+        let ready = |queue: &Queue| {
+            queue.results.get(&self.head).is_some_and(|output| !output.rows.is_empty() || output.end.is_some())
+        };
         let mut next = None;
-        if !ready(&queue) && self.inline.as_ref().is_none_or(|inline| inline.unit.is_none()) && !self.head_is_stream(&queue) {
+        if !ready(&queue)
+            && self.inline.as_ref().is_none_or(|inline| inline.unit.is_none())
+            && !self.head_is_stream(&queue)
+        {
             let wait = deadline.saturating_duration_since(Instant::now());
             shared.changed.notify_all();
             queue = shared.produced.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -468,7 +472,10 @@ impl Scan {
     }
 
     fn head_is_stream(&self, queue: &Queue) -> bool {
-        queue.sources.front().is_some_and(|(index, source)| *index == self.head.0 && matches!(source, Source::Stream(_)))
+        queue
+            .sources
+            .front()
+            .is_some_and(|(index, source)| *index == self.head.0 && matches!(source, Source::Stream(_)))
     }
 
     fn add(&mut self, mut rows: Rows) {

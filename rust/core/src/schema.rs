@@ -93,10 +93,8 @@ impl Columns {
             }
         };
         let plain_source = options.strings == Strings::Plain || options.sources > MAX_SOURCE_DICTIONARY;
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|column| field(column, definitions, options, plain_source))
-            .collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|column| field(column, definitions, options, plain_source)).collect();
         let units = HashMap::from([("metricsieve:definitions".to_owned(), fingerprint(definitions))]);
         let schema = Arc::new(Schema::new_with_metadata(fields, units));
         Ok(Self { columns, strings: options.strings, plain_source, schema })

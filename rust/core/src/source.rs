@@ -97,9 +97,7 @@ fn start(bytes: &[u8]) -> Start {
     let bzip2 = bytes.iter().enumerate().take(MAGIC).all(|(i, &b)| match i {
         0..=2 => b == b"BZh"[i],
         3 => b.is_ascii_digit() && b != b'0',
-        _ => BZIP2_BLOCKS
-            .iter()
-            .any(|block| bytes[4..=i] == block[..i - 3]),
+        _ => BZIP2_BLOCKS.iter().any(|block| bytes[4..=i] == block[..i - 3]),
     });
     if bzip2 && bytes.len() >= 4 {
         return Start::Member(Compression::Bzip2);
@@ -108,9 +106,7 @@ fn start(bytes: &[u8]) -> Start {
     }
     match bytes {
         [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Start::Skippable,
-        [0x50..=0x5F] | [0x50..=0x5F, 0x2A] | [0x50..=0x5F, 0x2A, 0x4D] => {
-            Start::Partial(Compression::Zstd)
-        }
+        [0x50..=0x5F] | [0x50..=0x5F, 0x2A] | [0x50..=0x5F, 0x2A, 0x4D] => Start::Partial(Compression::Zstd),
         _ => partial,
     }
 }
@@ -128,10 +124,7 @@ pub fn detect(prefix: &[u8]) -> Compression {
                 let Some(size) = at.get(4..8).and_then(|s| s.try_into().ok()) else {
                     return Compression::Zstd;
                 };
-                match usize::try_from(u32::from_le_bytes(size))
-                    .ok()
-                    .and_then(|n| at.get(8 + n..))
-                {
+                match usize::try_from(u32::from_le_bytes(size)).ok().and_then(|n| at.get(8 + n..)) {
                     Some(rest) if !rest.is_empty() => at = rest,
                     _ => return Compression::Zstd,
                 }
@@ -238,19 +231,9 @@ impl<R: Read> Decompressed<R> {
     /// What reading `inner` gives. The content causes no error here, only in the reads that follow.
     pub fn new(inner: R) -> io::Result<Self> {
         let buf = vec![0; INPUT_BUFFER].into_boxed_slice();
-        let mut input = Input {
-            inner,
-            buf,
-            pos: 0,
-            end: 0,
-            at_end: false,
-            consumed: 0,
-        };
+        let mut input = Input { inner, buf, pos: 0, end: 0, at_end: false, consumed: 0 };
         input.want(1)?;
-        while input.end < MAGIC
-            && !input.at_end
-            && !matches!(start(input.available()), Start::Other)
-        {
+        while input.end < MAGIC && !input.at_end && !matches!(start(input.available()), Start::Other) {
             input.read_more()?;
         }
         let compression = detect(input.available());
@@ -258,14 +241,7 @@ impl<R: Read> Decompressed<R> {
             Compression::None => State::Plain,
             _ => State::Between,
         };
-        Ok(Decompressed {
-            input,
-            state,
-            compression,
-            members: 0,
-            delivered: false,
-            warning: None,
-        })
+        Ok(Decompressed { input, state, compression, members: 0, delivered: false, warning: None })
     }
 
     /// How the source is compressed.
@@ -318,8 +294,7 @@ impl<R: Read> Decompressed<R> {
                 self.fail(io::ErrorKind::InvalidData, text);
             }
             CodecError::Refused(detail) => {
-                let text =
-                    format!("{name} data at compressed offset {at} is not supported: {detail}");
+                let text = format!("{name} data at compressed offset {at} is not supported: {detail}");
                 self.fail(io::ErrorKind::Unsupported, text);
             }
         }
@@ -329,12 +304,7 @@ impl<R: Read> Decompressed<R> {
     fn next_member(&mut self) -> io::Result<()> {
         loop {
             self.input.want(MAGIC)?;
-            let zeros = self
-                .input
-                .available()
-                .iter()
-                .take_while(|&&b| b == 0)
-                .count();
+            let zeros = self.input.available().iter().take_while(|&&b| b == 0).count();
             if zeros == 0 {
                 break;
             }
@@ -391,9 +361,7 @@ impl<R: Read> Decompressed<R> {
             compression => compression.name(),
         };
         let outer = self.compression.name();
-        self.warn(format!(
-            "the {outer} data holds {inside}, which is read as it is, not unpacked"
-        ));
+        self.warn(format!("the {outer} data holds {inside}, which is read as it is, not unpacked"));
     }
 
     fn read_plain(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -505,10 +473,9 @@ fn new_codec(compression: Compression) -> Result<Box<dyn Codec>, CodecError> {
         Compression::Gzip => Box::new(Gzip(flate2::Decompress::new_gzip(15))),
         Compression::Zstd => Box::new(Zstd::new().map_err(CodecError::corrupt)?),
         Compression::Bzip2 => Box::new(Bzip2(bzip2::Decompress::new(false))),
-        Compression::Xz => Box::new(Xz(liblzma::stream::Stream::new_stream_decoder(
-            XZ_MEMORY, 0,
-        )
-        .map_err(CodecError::corrupt)?)),
+        Compression::Xz => {
+            Box::new(Xz(liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0).map_err(CodecError::corrupt)?))
+        }
         Compression::Lz4 => Box::new(Lz4::default()),
         Compression::None => unreachable!("plain text has no members"),
     })
@@ -527,9 +494,7 @@ impl Codec for Gzip {
             produced: (self.0.total_out() - before.1) as usize,
             result: match result {
                 Ok(status) => Ok(status == flate2::Status::StreamEnd),
-                Err(e) => Err(CodecError::corrupt(
-                    e.message().unwrap_or("invalid deflate data"),
-                )),
+                Err(e) => Err(CodecError::corrupt(e.message().unwrap_or("invalid deflate data"))),
             },
         }
     }
@@ -656,9 +621,7 @@ impl Lz4 {
         if self.decoder.is_none() {
             // Magic, FLG, BD, [content size], [dictionary], header checksum.
             return Ok(match self.piece.get(4) {
-                Some(flg) => {
-                    7 + usize::from(flg & 0x08 != 0) * 8 + usize::from(flg & 0x01 != 0) * 4
-                }
+                Some(flg) => 7 + usize::from(flg & 0x08 != 0) * 8 + usize::from(flg & 0x01 != 0) * 4,
                 None => 5,
             });
         }
@@ -670,9 +633,7 @@ impl Lz4 {
             return Ok(4 + usize::from(self.content_checksum) * 4);
         }
         if len > self.block_max {
-            return Err(CodecError::Corrupt(format!(
-                "a block of {len} bytes, larger than the frame allows"
-            )));
+            return Err(CodecError::Corrupt(format!("a block of {len} bytes, larger than the frame allows")));
         }
         Ok(4 + len + usize::from(self.block_checksum) * 4)
     }
@@ -688,9 +649,7 @@ impl Lz4 {
         } else {
             self.last = self.piece[..4] == [0; 4];
         }
-        let decoder = self
-            .decoder
-            .get_or_insert_with(|| lz4_flex::frame::FrameDecoder::new(Piece::default()));
+        let decoder = self.decoder.get_or_insert_with(|| lz4_flex::frame::FrameDecoder::new(Piece::default()));
         let source = decoder.get_mut();
         std::mem::swap(&mut source.bytes, &mut self.piece);
         source.pos = 0;
@@ -701,11 +660,7 @@ impl Lz4 {
 
 impl Codec for Lz4 {
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Step {
-        let mut step = Step {
-            consumed: 0,
-            produced: 0,
-            result: Ok(false),
-        };
+        let mut step = Step { consumed: 0, produced: 0, result: Ok(false) };
         loop {
             if self.draining
                 && let Some(decoder) = &mut self.decoder
@@ -786,19 +741,11 @@ impl SourceFile {
     pub fn open(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         if metadata.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "is a directory",
-            ));
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
         }
         if is_pipe(&metadata) {
             let id = file_id(&metadata);
-            return Ok(SourceFile {
-                handle: Handle::Pipe(path.into()),
-                len: 0,
-                regular: false,
-                id,
-            });
+            return Ok(SourceFile { handle: Handle::Pipe(path.into()), len: 0, regular: false, id });
         }
         let file = File::open(path)?;
         // Of the open file: the name may stand for another one since the first look.
@@ -917,10 +864,7 @@ fn is_pipe(_: &fs::Metadata) -> bool {
 #[cfg(unix)]
 fn file_id(metadata: &fs::Metadata) -> Option<FileId> {
     use std::os::unix::fs::MetadataExt;
-    Some(FileId {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    })
+    Some(FileId { device: metadata.dev(), inode: metadata.ino() })
 }
 
 #[cfg(not(unix))]
@@ -933,20 +877,14 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const ALL: [Compression; 5] = [
-        Compression::Gzip,
-        Compression::Zstd,
-        Compression::Bzip2,
-        Compression::Xz,
-        Compression::Lz4,
-    ];
+    const ALL: [Compression; 5] =
+        [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz, Compression::Lz4];
 
     fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
         match compression {
             Compression::None => plain.to_vec(),
             Compression::Gzip => {
-                let mut e =
-                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                let mut e = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                 e.write_all(plain).unwrap();
                 e.finish().unwrap()
             }
@@ -996,14 +934,7 @@ mod tests {
         let mut x = 1u32;
         while text.len() < n {
             x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            writeln!(
-                text,
-                "step={} loss={:.6} lr={:e}",
-                text.len(),
-                f64::from(x) / 1e9,
-                x >> 7
-            )
-            .unwrap();
+            writeln!(text, "step={} loss={:.6} lr={:e}", text.len(), f64::from(x) / 1e9, x >> 7).unwrap();
         }
         text
     }
@@ -1058,12 +989,7 @@ mod tests {
     fn assert_clean(outcome: &Outcome, plain: &[u8], what: &str) {
         assert!(outcome.error.is_none(), "{what}: {:?}", outcome.error);
         assert_eq!(outcome.warning, None, "{what}");
-        assert!(
-            outcome.plain == plain,
-            "{what}: {} bytes, not {}",
-            outcome.plain.len(),
-            plain.len()
-        );
+        assert!(outcome.plain == plain, "{what}: {} bytes, not {}", outcome.plain.len(), plain.len());
     }
 
     #[track_caller]
@@ -1071,10 +997,7 @@ mod tests {
         let error = outcome.error.as_ref().expect("an error");
         assert_eq!(error.kind(), kind, "{error}");
         for part in parts {
-            assert!(
-                error.to_string().contains(part),
-                "{error} does not say {part:?}"
-            );
+            assert!(error.to_string().contains(part), "{error} does not say {part:?}");
         }
     }
 
@@ -1094,17 +1017,9 @@ mod tests {
                     continue;
                 }
                 assert_eq!(outcome.compression, compression, "{what}");
-                assert!(
-                    outcome.plain.len() >= known,
-                    "{what}: less than with a byte less"
-                );
+                assert!(outcome.plain.len() >= known, "{what}: less than with a byte less");
                 known = outcome.plain.len();
-                assert!(
-                    [&plain[..], &plain[..]]
-                        .concat()
-                        .starts_with(&outcome.plain),
-                    "{what}"
-                );
+                assert!([&plain[..], &plain[..]].concat().starts_with(&outcome.plain), "{what}");
                 if cut == member.len() {
                     assert_clean(&outcome, &plain, &what);
                     continue;
@@ -1112,10 +1027,7 @@ mod tests {
                 let offset = format!("compressed offset {}", outcome.consumed);
                 let parts = [compression.name(), "ends before its end", &offset];
                 assert_error(&outcome, io::ErrorKind::UnexpectedEof, &parts);
-                assert!(
-                    cut < member.len() || known >= plain.len(),
-                    "{what}: the first member is lost"
-                );
+                assert!(cut < member.len() || known >= plain.len(), "{what}: the first member is lost");
             }
             // Only the last byte, of a checksum or an index, is missing.
             assert_eq!(known, 2 * plain.len(), "{}", compression.name());
@@ -1140,11 +1052,7 @@ mod tests {
             for n in [1, 2, 1000] {
                 let bytes = member.repeat(n);
                 let outcome = whole(&bytes);
-                assert_clean(
-                    &outcome,
-                    &plain.repeat(n),
-                    &format!("{} {n} times", compression.name()),
-                );
+                assert_clean(&outcome, &plain.repeat(n), &format!("{} {n} times", compression.name()));
                 assert_eq!(outcome.compression, compression);
                 assert_eq!(outcome.consumed, bytes.len() as u64);
             }
@@ -1175,11 +1083,7 @@ mod tests {
         for compression in ALL {
             let bytes = compress(compression, &plain).repeat(2);
             assert!(bytes.len() > 2 * INPUT_BUFFER);
-            assert_clean(
-                &run(&bytes, usize::MAX, 100_000),
-                &plain.repeat(2),
-                compression.name(),
-            );
+            assert_clean(&run(&bytes, usize::MAX, 100_000), &plain.repeat(2), compression.name());
         }
     }
 
@@ -1223,39 +1127,22 @@ mod tests {
         let plain = log(300);
         for compression in ALL {
             let member = compress(compression, &plain);
-            for garbage in [
-                &b"g"[..],
-                b"garbage that goes on",
-                b"\0\0\0\0x",
-                b"\xFF\xFF",
-            ] {
+            for garbage in [&b"g"[..], b"garbage that goes on", b"\0\0\0\0x", b"\xFF\xFF"] {
                 let bytes = [&member[..], garbage].concat();
                 let mut reader = Decompressed::new(&bytes[..]).unwrap();
                 let mut out = vec![0; plain.len()];
                 reader.read_exact(&mut out).unwrap();
-                assert_eq!(
-                    (&out, reader.warning()),
-                    (&plain, None),
-                    "{}",
-                    compression.name()
-                );
+                assert_eq!((&out, reader.warning()), (&plain, None), "{}", compression.name());
                 assert_eq!(reader.read(&mut out).unwrap(), 0);
                 let zeros = garbage.iter().take_while(|&&b| b == 0).count();
                 let offset = format!("compressed offset {}", member.len() + zeros);
                 let warning = reader.warning().unwrap();
-                assert!(
-                    warning.contains("garbage") && warning.ends_with(&offset),
-                    "{warning}"
-                );
+                assert!(warning.contains("garbage") && warning.ends_with(&offset), "{warning}");
                 assert!(warning.contains(compression.name()), "{warning}");
             }
         }
         // A member of another format is not part of the stream.
-        let mixed = [
-            compress(Compression::Gzip, &plain),
-            compress(Compression::Zstd, &plain),
-        ]
-        .concat();
+        let mixed = [compress(Compression::Gzip, &plain), compress(Compression::Zstd, &plain)].concat();
         let outcome = whole(&mixed);
         assert!(outcome.plain == plain && outcome.warning.is_some());
     }
@@ -1309,17 +1196,7 @@ mod tests {
 
     #[test]
     fn c5_plain_text_passes_unchanged() {
-        for plain in [
-            &b""[..],
-            b"\n",
-            b"B",
-            b"BZ",
-            b"BZh9 loss=1\n",
-            b"\x1F",
-            b"P*",
-            b"\0\0\0",
-            b"\xFF\xFEa\0",
-        ] {
+        for plain in [&b""[..], b"\n", b"B", b"BZ", b"BZh9 loss=1\n", b"\x1F", b"P*", b"\0\0\0", b"\xFF\xFEa\0"] {
             for in_size in [1, 100] {
                 let outcome = run(plain, in_size, 3);
                 assert_clean(&outcome, plain, "plain");
@@ -1334,10 +1211,7 @@ mod tests {
         struct Once(bool);
         impl Read for Once {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-                assert!(
-                    !std::mem::replace(&mut self.0, true),
-                    "a second read would block"
-                );
+                assert!(!std::mem::replace(&mut self.0, true), "a second read would block");
                 out[0] = b'a';
                 Ok(1)
             }
@@ -1353,27 +1227,15 @@ mod tests {
         let allowed = b"\x28\xB5\x2F\xFD\x00\x88\x01\x00\x00";
         assert_clean(&whole(allowed), b"", "2^27");
         let refused = b"\x28\xB5\x2F\xFD\x00\xA0\x01\x00\x00";
-        assert_error(
-            &whole(refused),
-            io::ErrorKind::Unsupported,
-            &["zstd", "window", "128 MiB", "--long"],
-        );
+        assert_error(&whole(refused), io::ErrorKind::Unsupported, &["zstd", "window", "128 MiB", "--long"]);
         // printf 'hello\n' | xz --lzma2=preset=0,mf=hc3,dict=1GiB --check=crc32
         let refused = b"\
             \xFD\x37\x7A\x58\x5A\x00\x00\x01\x69\x22\xDE\x36\x02\x00\x21\x01\x24\x00\x00\x00\
             \x5E\x1F\xC7\xF9\x01\x00\x05\x68\x65\x6C\x6C\x6F\x0A\x00\x00\x00\x20\x30\x3A\x36\
             \x00\x01\x1A\x06\xC5\xEA\xC8\x79\x90\x42\x99\x0D\x01\x00\x00\x00\x00\x01\x59\x5A";
-        assert_error(
-            &whole(refused),
-            io::ErrorKind::Unsupported,
-            &["xz", "dictionary", "128 MiB"],
-        );
+        assert_error(&whole(refused), io::ErrorKind::Unsupported, &["xz", "dictionary", "128 MiB"]);
         let refused = b"\x02\x21\x4C\x18\x01\0\0\0\0";
-        assert_error(
-            &whole(refused),
-            io::ErrorKind::Unsupported,
-            &["lz4", "legacy"],
-        );
+        assert_error(&whole(refused), io::ErrorKind::Unsupported, &["lz4", "legacy"]);
     }
 
     #[test]
@@ -1411,21 +1273,12 @@ mod tests {
     fn c8_a_wrong_checksum_is_an_error_after_the_data() {
         let plain = log(400);
         // Distance of a checksum's last byte from the end.
-        for (compression, from_end) in [
-            (Compression::Gzip, 5),
-            (Compression::Zstd, 1),
-            (Compression::Lz4, 1),
-        ] {
+        for (compression, from_end) in [(Compression::Gzip, 5), (Compression::Zstd, 1), (Compression::Lz4, 1)] {
             let mut bytes = compress(compression, &plain);
             let at = bytes.len() - from_end;
             bytes[at] ^= 1;
             let outcome = whole(&bytes);
-            assert!(
-                outcome.plain == plain,
-                "{}: {} bytes",
-                compression.name(),
-                outcome.plain.len()
-            );
+            assert!(outcome.plain == plain, "{}: {} bytes", compression.name(), outcome.plain.len());
             let parts = [compression.name(), "corrupt", "compressed offset"];
             assert_error(&outcome, io::ErrorKind::InvalidData, &parts);
         }
@@ -1440,21 +1293,13 @@ mod tests {
                 let skip = skippable(n);
                 let bytes = [&skip[..], &skip, &member, &skip, &member, &skip].concat();
                 let outcome = whole(&bytes);
-                assert_clean(
-                    &outcome,
-                    &plain.repeat(2),
-                    &format!("{} {n}", compression.name()),
-                );
+                assert_clean(&outcome, &plain.repeat(2), &format!("{} {n}", compression.name()));
                 assert_eq!(outcome.compression, compression);
                 assert_clean(&run(&bytes, 7, 100), &plain.repeat(2), "small reads");
                 for cut in [1, n + 7] {
                     let cut = bytes.len() - cut;
                     let outcome = whole(&bytes[..cut]);
-                    assert_error(
-                        &outcome,
-                        io::ErrorKind::UnexpectedEof,
-                        &["ends before its end"],
-                    );
+                    assert_error(&outcome, io::ErrorKind::UnexpectedEof, &["ends before its end"]);
                     assert!(outcome.plain == plain.repeat(2));
                 }
             }
@@ -1521,8 +1366,7 @@ mod tests {
 
     impl TempDir {
         fn new(name: &str) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("metricsieve-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir().join(format!("metricsieve-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             TempDir(path)
         }
@@ -1540,10 +1384,7 @@ mod tests {
         let path = dir.0.join("a.log");
         fs::write(&path, b"0123456789").unwrap();
         let file = SourceFile::open(&path).unwrap();
-        assert_eq!(
-            (file.len(), file.is_empty(), file.is_regular()),
-            (10, false, true)
-        );
+        assert_eq!((file.len(), file.is_empty(), file.is_regular()), (10, false, true));
         let mut buf = [0; 4];
         assert_eq!(file.read_at(&mut buf, 8).unwrap(), 2);
         assert_eq!(&buf[..2], b"89");
@@ -1555,34 +1396,20 @@ mod tests {
 
         // The size is that of the opening; the identity survives renaming.
         let id = file.id();
-        fs::OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(b"more")
-            .unwrap();
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
         assert_eq!(file.len(), 10);
         fs::rename(&path, dir.0.join("a.log.1")).unwrap();
         assert_eq!(SourceFile::open(&dir.0.join("a.log.1")).unwrap().id(), id);
         let mut all = String::new();
-        file.into_reader()
-            .unwrap()
-            .read_to_string(&mut all)
-            .unwrap();
+        file.into_reader().unwrap().read_to_string(&mut all).unwrap();
         assert_eq!(all, "0123456789more");
-        assert_eq!(
-            SourceFile::open(&path).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(SourceFile::open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn f8_a_directory_is_an_error() {
         let dir = TempDir::new("directory");
-        assert_eq!(
-            SourceFile::open(&dir.0).unwrap_err().kind(),
-            io::ErrorKind::IsADirectory
-        );
+        assert_eq!(SourceFile::open(&dir.0).unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }
 
     #[cfg(unix)]
@@ -1590,22 +1417,13 @@ mod tests {
     fn f8_a_pipe_without_a_writer_does_not_hang_the_opening() {
         let dir = TempDir::new("pipe");
         let path = dir.0.join("pipe");
-        assert!(
-            std::process::Command::new("mkfifo")
-                .arg(&path)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let file = SourceFile::open(&path).unwrap();
         assert_eq!((file.len(), file.is_regular()), (0, false));
         assert_eq!(file.head(1).unwrap_err().kind(), io::ErrorKind::NotSeekable);
         let writer = std::thread::spawn(move || fs::write(path, b"loss=1\n").unwrap());
         let mut text = String::new();
-        file.into_reader()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        file.into_reader().unwrap().read_to_string(&mut text).unwrap();
         writer.join().unwrap();
         assert_eq!(text, "loss=1\n");
     }

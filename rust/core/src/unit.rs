@@ -229,7 +229,14 @@ fn read_range(
     }
     let limit = block.min((end - *at) as usize);
     let (offset, mut len) = (*at, 0);
-    let read = extractor.read_with(limit, |buf| { len = file.read_at(buf, offset)?; Ok(len) }, emit)?;
+    let read = extractor.read_with(
+        limit,
+        |buf| {
+            len = file.read_at(buf, offset)?;
+            Ok(len)
+        },
+        emit,
+    )?;
     *at += len as u64;
     match read {
         None => Ok(Step::Stopped),

@@ -178,8 +178,7 @@ fn convert(haystack: &[u8], span: Range<usize>, trimmed: bool, percent: bool) ->
     let text = &haystack[span.clone()];
     // The grammar is ASCII and a subset of what `f64::from_str` takes; both round correctly, so the
     // bits equal those of Python's `float`.
-    let value: f64 =
-        std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Reject::NotANumber)?;
+    let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Reject::NotANumber)?;
     let is_word = text.iter().any(|b| matches!(b, b'n' | b'N'));
     if value.is_infinite() && !is_word {
         return Err(Reject::Overflow);
@@ -210,9 +209,7 @@ pub(crate) fn is_truncated(haystack: &[u8], span: &Range<usize>) -> bool {
 fn began_earlier(before: &[u8], signed: bool) -> bool {
     let Some((&last, head)) = before.split_last() else { return false };
     // `3e-` or `3e` before the captured digits.
-    let exponent = |text: &[u8]| {
-        matches!(text, [.., digit, b'e' | b'E'] if digit.is_ascii_digit())
-    };
+    let exponent = |text: &[u8]| matches!(text, [.., digit, b'e' | b'E'] if digit.is_ascii_digit());
     match last {
         b'0'..=b'9' | b'.' => true,
         b'e' | b'E' => exponent(before),
@@ -235,8 +232,16 @@ mod tests {
     #[test]
     fn v4_trim_takes_off_the_decorations_that_semantics_names() {
         let table = [
-            ("'0.5123'", 0.5123), ("(0.0217)", 0.0217), ("0.239}", 0.239), ("3.8e-05)", 3.8e-05),
-            ("'0.3',", 0.3), ("((( 0.5 )))", 0.5), ("1e5%", 1e5), ("1.", 1.0), ("-.5", -0.5), (" 7 ", 7.0),
+            ("'0.5123'", 0.5123),
+            ("(0.0217)", 0.0217),
+            ("0.239}", 0.239),
+            ("3.8e-05)", 3.8e-05),
+            ("'0.3',", 0.3),
+            ("((( 0.5 )))", 0.5),
+            ("1e5%", 1e5),
+            ("1.", 1.0),
+            ("-.5", -0.5),
+            (" 7 ", 7.0),
         ];
         for (text, value) in table {
             assert_eq!(read(text, NumberMode::Trim), Ok(value), "{text}");
@@ -247,7 +252,9 @@ mod tests {
 
     #[test]
     fn v3_v4_texts_outside_the_grammar_are_rejected() {
-        for text in ["[0.5", "(0.5]", "0.5.", ".5e", "<0.5>", "1_000", "1,234", "0x1f", "3 ms", "auto", "((((1))))", "''", "%"] {
+        for text in
+            ["[0.5", "(0.5]", "0.5.", ".5e", "<0.5>", "1_000", "1,234", "0x1f", "3 ms", "auto", "((((1))))", "''", "%"]
+        {
             assert_eq!(read(text, NumberMode::Trim), Err(Reject::NotANumber), "{text}");
         }
         assert_eq!(read("12%", NumberMode::Strict), Err(Reject::NotANumber));
@@ -274,9 +281,23 @@ mod tests {
     #[test]
     fn v5_a_number_that_was_cut_short_is_noticed() {
         let table = [
-            ("<4.67>e-05", true), ("<4.67>e", false), ("<1>.5", true), ("<1>.", false), ("<1>,234", true),
-            ("<1>,2345", false), ("<1>_0", true), ("1<2>", true), (".<2>", true), ("3e-<05>", true), ("e-<05>", false),
-            ("-<3>", true), ("x-<3>", false), ("=-<3>", true), ("-<-3>", false), ("<nan>o", true), ("<nan> o", false),
+            ("<4.67>e-05", true),
+            ("<4.67>e", false),
+            ("<1>.5", true),
+            ("<1>.", false),
+            ("<1>,234", true),
+            ("<1>,2345", false),
+            ("<1>_0", true),
+            ("1<2>", true),
+            (".<2>", true),
+            ("3e-<05>", true),
+            ("e-<05>", false),
+            ("-<3>", true),
+            ("x-<3>", false),
+            ("=-<3>", true),
+            ("-<-3>", false),
+            ("<nan>o", true),
+            ("<nan> o", false),
         ];
         for (text, expected) in table {
             let (start, end) = (text.find('<').unwrap(), text.find('>').unwrap() - 1);

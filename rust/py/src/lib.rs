@@ -26,7 +26,12 @@ use pyo3::{
 
 use sources::Raised;
 
-create_exception!(_native, PatternError, PyValueError, "A pattern cannot be used: message, start, end, construct, hint.");
+create_exception!(
+    _native,
+    PatternError,
+    PyValueError,
+    "A pattern cannot be used: message, start, end, construct, hint."
+);
 create_exception!(_native, RejectError, PyValueError, "A captured text is no number, and the scan was to end there.");
 
 /// Longest time without a look at signals.
@@ -177,11 +182,7 @@ impl Scanner {
             },
             columns: ColumnOptions {
                 columns,
-                strings: choice(
-                    "strings",
-                    strings,
-                    &[("dictionary", Strings::Dictionary), ("plain", Strings::Plain)],
-                )?,
+                strings: choice("strings", strings, &[("dictionary", Strings::Dictionary), ("plain", Strings::Plain)])?,
                 ..ColumnOptions::default()
             },
             threads: threads.unwrap_or(0),

@@ -52,11 +52,7 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     Ok(dict)
 }
 
-fn definition_dict<'py>(
-    py: Python<'py>,
-    counts: &DefinitionReport,
-    labels: &[String],
-) -> PyResult<Bound<'py, PyDict>> {
+fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("points", counts.points)?;
     let (rejects, examples) = (PyDict::new(py), PyDict::new(py));

@@ -26,16 +26,11 @@ impl<'p> Parser<'p> {
         Ok(match escape {
             Escape::Char(ch) => {
                 self.expect_char(ch, start..self.pos);
-                Node::Literal {
-                    ch,
-                    fold: flags.fold(),
-                }
+                Node::Literal { ch, fold: flags.fold() }
             }
-            Escape::Category(category) => Node::Class(Class {
-                negated: false,
-                members: vec![Member::Category(category)],
-                fold: Fold::None,
-            }),
+            Escape::Category(category) => {
+                Node::Class(Class { negated: false, members: vec![Member::Category(category)], fold: Fold::None })
+            }
             Escape::Assertion(place) => Node::Assertion(place),
             Escape::BackReference(number) => {
                 self.back_reference(number, start..self.pos)?;
@@ -72,32 +67,23 @@ impl<'p> Parser<'p> {
             }
             let high = self.class_member(token, high_start, flags)?;
             members.push(match (low, high) {
-                (Member::Range(from, _), Member::Range(to, _)) if from <= to => {
-                    Member::Range(from, to)
-                }
+                (Member::Range(from, _), Member::Range(to, _)) if from <= to => Member::Range(from, to),
                 _ => {
                     let span = member_start..self.pos;
                     let shown = self.slice(span.clone());
                     let message = format!("bad character range `{shown}`");
-                    return Err(DialectError::syntax(span, message)
-                        .with_hint(r"write `\-` for a literal hyphen"));
+                    return Err(DialectError::syntax(span, message).with_hint(r"write `\-` for a literal hyphen"));
                 }
             });
         }
-        Ok(Class {
-            negated,
-            members,
-            fold: flags.fold(),
-        })
+        Ok(Class { negated, members, fold: flags.fold() })
     }
 
     fn class_token(&mut self, start: usize) -> Result<&'p str> {
         match self.bump() {
             Some(token) => Ok(token),
-            None => Err(
-                DialectError::syntax(start..start + 1, "unterminated character class")
-                    .with_hint(r"write `\[` for a literal bracket"),
-            ),
+            None => Err(DialectError::syntax(start..start + 1, "unterminated character class")
+                .with_hint(r"write `\[` for a literal bracket")),
         }
     }
 
@@ -145,24 +131,12 @@ impl<'p> Parser<'p> {
 
     /// The meaning of `token`, a backslash and one character, and of what it
     /// takes from the following text.
-    fn escape(
-        &mut self,
-        token: &str,
-        start: usize,
-        in_class: bool,
-        flags: Flags,
-    ) -> Result<Escape> {
+    fn escape(&mut self, token: &str, start: usize, in_class: bool, flags: Flags) -> Result<Escape> {
         let Some(letter) = token.chars().nth(1) else {
             return Err(bad_escape(token, start..self.pos));
         };
         let ascii = flags.ascii;
-        let category = |kind, negated| {
-            Ok(Escape::Category(Category {
-                kind,
-                negated,
-                ascii,
-            }))
-        };
+        let category = |kind, negated| Ok(Escape::Category(Category { kind, negated, ascii }));
         match letter {
             'd' => category(CategoryKind::Digit, false),
             'D' => category(CategoryKind::Digit, true),
@@ -196,8 +170,9 @@ impl<'p> Parser<'p> {
         let span = start..self.pos;
         if found.len() < digits {
             let message = format!("incomplete escape `{}`", self.slice(span.clone()));
-            return Err(DialectError::syntax(span, message)
-                .with_hint(r"Python wants exactly `\xhh`, `\uhhhh` or `\Uhhhhhhhh`"));
+            return Err(
+                DialectError::syntax(span, message).with_hint(r"Python wants exactly `\xhh`, `\uhhhh` or `\Uhhhhhhhh`")
+            );
         }
         let code = u32::from_str_radix(found, 16).unwrap_or(u32::MAX);
         match char::from_u32(code) {
@@ -215,10 +190,7 @@ impl<'p> Parser<'p> {
     /// `\N{...}`. Python ignores the case of the name.
     fn named_escape(&mut self, start: usize) -> Result<Escape> {
         if !self.eat("{") {
-            return Err(DialectError::syntax(
-                start..self.pos,
-                r"missing `{` after `\N`",
-            ));
+            return Err(DialectError::syntax(start..self.pos, r"missing `{` after `\N`"));
         }
         let (name, _) = self.name_until("}", "character name")?;
         // The table also forgives missing spaces and hyphens; Python does not.
@@ -237,13 +209,7 @@ impl<'p> Parser<'p> {
 
     /// An octal escape, or outside of classes a back-reference: three octal
     /// digits or a leading zero make it octal.
-    fn numeric_escape(
-        &mut self,
-        token: &str,
-        start: usize,
-        first: char,
-        in_class: bool,
-    ) -> Result<Escape> {
+    fn numeric_escape(&mut self, token: &str, start: usize, first: char, in_class: bool) -> Result<Escape> {
         let is_octal = |c: char| matches!(c, '0'..='7');
         let octal = if in_class || first == '0' {
             if !is_octal(first) {
@@ -253,9 +219,7 @@ impl<'p> Parser<'p> {
             true
         } else {
             let second = self.bump_while(1, |c| c.is_ascii_digit());
-            is_octal(first) && second.starts_with(is_octal) && {
-                !self.bump_while(1, is_octal).is_empty()
-            }
+            is_octal(first) && second.starts_with(is_octal) && { !self.bump_while(1, is_octal).is_empty() }
         };
         let span = start..self.pos;
         let digits = self.slice(start + 1..self.pos);

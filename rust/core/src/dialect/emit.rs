@@ -29,21 +29,14 @@ fn node(node_: &Node, out: &mut String) {
             node(body, out);
             out.push(')');
         }
-        Node::Repeat {
-            body, max: Some(0), ..
-        } if captures(body) => {
+        Node::Repeat { body, max: Some(0), .. } if captures(body) => {
             // The engine drops `(a){0}` with its group, and the groups behind
             // it would move up. This never matches either, and keeps them.
             out.push_str(r"(?:[^\s\S]");
             node(body, out);
             out.push_str(")?");
         }
-        Node::Repeat {
-            body,
-            min,
-            max,
-            lazy,
-        } => {
+        Node::Repeat { body, min, max, lazy } => {
             node(body, out);
             repeat(*min, *max, out);
             if *lazy {
@@ -103,9 +96,7 @@ fn literal(ch: char, fold: Fold, out: &mut String) {
         [only] if only.start() == only.end() => character(ch, r"\.+*?()|[]{}^$", out),
         ranges => {
             out.push('[');
-            ranges
-                .iter()
-                .for_each(|range| span(range.start(), range.end(), out));
+            ranges.iter().for_each(|range| span(range.start(), range.end(), out));
             out.push(']');
         }
     }
@@ -113,13 +104,7 @@ fn literal(ch: char, fold: Fold, out: &mut String) {
 
 fn class(set: &Class, out: &mut String) {
     if let [Member::Category(only)] = set.members[..] {
-        return category(
-            Category {
-                negated: only.negated != set.negated,
-                ..only
-            },
-            out,
-        );
+        return category(Category { negated: only.negated != set.negated, ..only }, out);
     }
     out.push_str(if set.negated { "[^" } else { "[" });
     let mut ranges = Vec::new();
@@ -143,17 +128,11 @@ fn folded(ranges: &[ClassUnicodeRange], fold: Fold) -> ClassUnicode {
     match fold {
         Fold::None => {}
         Fold::Ascii => {
-            let mut letters = ClassUnicode::new([
-                ClassUnicodeRange::new('A', 'Z'),
-                ClassUnicodeRange::new('a', 'z'),
-            ]);
+            let mut letters = ClassUnicode::new([ClassUnicodeRange::new('A', 'Z'), ClassUnicodeRange::new('a', 'z')]);
             letters.intersect(&set);
             for range in letters.ranges() {
                 let flip = |c: char| char::from(c as u8 ^ 0x20);
-                set.push(ClassUnicodeRange::new(
-                    flip(range.start()),
-                    flip(range.end()),
-                ));
+                set.push(ClassUnicodeRange::new(flip(range.start()), flip(range.end())));
             }
         }
         Fold::Unicode => {

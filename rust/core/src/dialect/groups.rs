@@ -81,9 +81,9 @@ impl Parser<'_> {
             "=" | "!" => lookaround("lookahead"),
             "<" => match self.bump() {
                 Some("=" | "!") => lookaround("lookbehind"),
-                Some(_) => Err(self
-                    .unknown_extension(start)
-                    .with_hint("Python writes a named group as `(?P<name>...)`")),
+                Some(_) => {
+                    Err(self.unknown_extension(start).with_hint("Python writes a named group as `(?P<name>...)`"))
+                }
                 None => Err(self.unexpected_end()),
             },
             "(" => {
@@ -92,29 +92,18 @@ impl Parser<'_> {
             }
             ">" => {
                 let hint = "write `(?:` instead of `(?>`";
-                open(
-                    FrameKind::Unsupported {
-                        construct: "atomic group",
-                        hint,
-                    },
-                    flags,
-                )
+                open(FrameKind::Unsupported { construct: "atomic group", hint }, flags)
             }
-            "-" | "i" | "L" | "m" | "s" | "x" | "a" | "t" | "u" => {
-                match self.flags(start, kind, flags)? {
-                    Some(scoped) => open(FrameKind::Group, scoped),
-                    None => Ok(Opened::GlobalFlags),
-                }
-            }
+            "-" | "i" | "L" | "m" | "s" | "x" | "a" | "t" | "u" => match self.flags(start, kind, flags)? {
+                Some(scoped) => open(FrameKind::Group, scoped),
+                None => Ok(Opened::GlobalFlags),
+            },
             _ => Err(self.unknown_extension(start)),
         }
     }
 
     fn capture(&mut self, start: usize, name: Option<String>, flags: Flags) -> Opened {
-        self.groups.push(Group {
-            name,
-            closed: false,
-        });
+        self.groups.push(Group { name, closed: false });
         let kind = FrameKind::Capture(self.groups.len() - 1);
         Opened::Frame(Frame::new(kind, start, flags))
     }
@@ -134,10 +123,7 @@ impl Parser<'_> {
             let (name, span) = self.name_until(")", "group name")?;
             check_group_name(name, span.clone())?;
             let Some(number) = self.group_named(name) else {
-                return Err(DialectError::syntax(
-                    span,
-                    format!("unknown group name `{name}`"),
-                ));
+                return Err(DialectError::syntax(span, format!("unknown group name `{name}`")));
             };
             self.back_reference(number, start..self.pos)?;
             return Ok(Opened::Item(Node::Unsupported));
@@ -150,17 +136,13 @@ impl Parser<'_> {
 
     /// `number` counts from 1.
     pub fn back_reference(&mut self, number: usize, span: Range<usize>) -> Result<()> {
-        let group = number
-            .checked_sub(1)
-            .and_then(|index| self.groups.get(index));
+        let group = number.checked_sub(1).and_then(|index| self.groups.get(index));
         match group {
             None => {
                 let message = format!("invalid group reference {number}");
                 Err(DialectError::syntax(span, message))
             }
-            Some(Group { closed: false, .. }) => {
-                Err(DialectError::syntax(span, "cannot refer to an open group"))
-            }
+            Some(Group { closed: false, .. }) => Err(DialectError::syntax(span, "cannot refer to an open group")),
             Some(_) => {
                 let hint = "write out what the group matches";
                 self.unsupported("back-reference", span, hint);
@@ -170,10 +152,7 @@ impl Parser<'_> {
     }
 
     fn group_named(&self, name: &str) -> Option<usize> {
-        let index = self
-            .groups
-            .iter()
-            .position(|group| group.name.as_deref() == Some(name))?;
+        let index = self.groups.iter().position(|group| group.name.as_deref() == Some(name))?;
         Some(index + 1)
     }
 
@@ -182,10 +161,7 @@ impl Parser<'_> {
         let (name, span) = self.name_until(")", "group name")?;
         if is_identifier(name) {
             if self.group_named(name).is_none() {
-                return Err(DialectError::syntax(
-                    span,
-                    format!("unknown group name `{name}`"),
-                ));
+                return Err(DialectError::syntax(span, format!("unknown group name `{name}`")));
             }
         } else if name.bytes().all(|b| b.is_ascii_digit()) {
             match name.parse().unwrap_or(usize::MAX) {
@@ -213,10 +189,7 @@ impl Parser<'_> {
                 return Err(DialectError::syntax(here, message));
             }
             if on.contains('a') && on.contains('u') {
-                return Err(DialectError::syntax(
-                    here,
-                    "the flags `a` and `u` are incompatible",
-                ));
+                return Err(DialectError::syntax(here, "the flags `a` and `u` are incompatible"));
             }
             token = self.bump();
         }
@@ -296,11 +269,7 @@ fn known_flag(token: &str) -> Option<char> {
 }
 
 fn check_group_name(name: &str, span: Range<usize>) -> Result<()> {
-    if is_identifier(name) {
-        Ok(())
-    } else {
-        Err(bad_group_name(name, span))
-    }
+    if is_identifier(name) { Ok(()) } else { Err(bad_group_name(name, span)) }
 }
 
 fn bad_group_name(name: &str, span: Range<usize>) -> DialectError {
@@ -325,10 +294,9 @@ fn is_identifier(name: &str) -> bool {
 /// The engine's Unicode tables, used directly.
 fn has_property(c: char, property: &str) -> bool {
     match regex_syntax::parse(property).map(|hir| hir.into_kind()) {
-        Ok(HirKind::Class(Class::Unicode(set))) => set
-            .ranges()
-            .iter()
-            .any(|range| range.start() <= c && c <= range.end()),
+        Ok(HirKind::Class(Class::Unicode(set))) => {
+            set.ranges().iter().any(|range| range.start() <= c && c <= range.end())
+        }
         _ => false,
     }
 }

@@ -79,12 +79,7 @@ pub struct DialectError {
 impl DialectError {
     /// An error of the pattern that Python reports as well.
     fn syntax(span: Range<usize>, message: impl Into<String>) -> Self {
-        DialectError {
-            construct: "syntax",
-            span,
-            message: message.into(),
-            hint: None,
-        }
+        DialectError { construct: "syntax", span, message: message.into(), hint: None }
     }
 
     fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -149,11 +144,7 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
         warnings.extend(terminal::escaped_by_shippers(pattern));
     }
     warnings.sort_by_key(|warning| warning.span.start);
-    Ok(Translation {
-        pattern: output,
-        group_names: parsed.group_names,
-        warnings,
-    })
+    Ok(Translation { pattern: output, group_names: parsed.group_names, warnings })
 }
 
 /// Lets the engine's parser read our output, so that its nest limit is met
@@ -161,11 +152,7 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
 fn check(output: &str, original_len: usize) -> Result<(), DialectError> {
     use regex_syntax::ast::{ErrorKind, parse::ParserBuilder};
 
-    let Err(error) = ParserBuilder::new()
-        .nest_limit(NEST_LIMIT)
-        .build()
-        .parse(output)
-    else {
+    let Err(error) = ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(output) else {
         return Ok(());
     };
     Err(match error.kind() {

@@ -43,10 +43,7 @@ pub(super) fn parse(text: &str, terminal: bool) -> Result<Parsed> {
     let root = parser.pattern()?;
     for (number, span) in parser.condition_groups {
         if number > parser.groups.len() {
-            return Err(DialectError::syntax(
-                span,
-                format!("invalid group reference {number}"),
-            ));
+            return Err(DialectError::syntax(span, format!("invalid group reference {number}")));
         }
     }
     match parser.unsupported {
@@ -117,10 +114,7 @@ impl<'p> Parser<'p> {
             if token == end {
                 let span = start..self.pos - end.len();
                 if span.is_empty() {
-                    return Err(DialectError::syntax(
-                        start..self.pos,
-                        format!("missing {what}"),
-                    ));
+                    return Err(DialectError::syntax(start..self.pos, format!("missing {what}")));
                 }
                 return Ok((&self.text[span.clone()], span));
             }
@@ -140,10 +134,8 @@ impl<'p> Parser<'p> {
         let mut at = 0;
         while let Some(token) = unit_at(self.text, at) {
             if token == r"\" {
-                return Err(
-                    DialectError::syntax(at..at + 1, "the pattern ends in a backslash")
-                        .with_hint(r"write `\\` for a literal backslash"),
-                );
+                return Err(DialectError::syntax(at..at + 1, "the pattern ends in a backslash")
+                    .with_hint(r"write `\\` for a literal backslash"));
             }
             at += token.len();
         }
@@ -154,10 +146,7 @@ impl<'p> Parser<'p> {
 /// What is reported besides the tree.
 impl Parser<'_> {
     pub fn warn(&mut self, span: Range<usize>, message: impl Into<String>) {
-        self.warnings.push(Warning {
-            span,
-            message: message.into(),
-        });
+        self.warnings.push(Warning { span, message: message.into() });
     }
 
     /// Notes a character that the text must contain for the pattern to match.
@@ -172,11 +161,8 @@ impl Parser<'_> {
         self.unsupported.get_or_insert_with(|| DialectError {
             construct,
             span,
-            message: format!("a {construct} cannot be matched in linear time")
-                .replace("a atomic", "an atomic"),
-            hint: Some(format!(
-                "{hint}, or set `Engine: backtracking` for this definition"
-            )),
+            message: format!("a {construct} cannot be matched in linear time").replace("a atomic", "an atomic"),
+            hint: Some(format!("{hint}, or set `Engine: backtracking` for this definition")),
         });
     }
 }
@@ -208,13 +194,7 @@ pub(super) enum FrameKind {
 
 impl Frame {
     pub fn new(kind: FrameKind, start: usize, flags: Flags) -> Self {
-        Frame {
-            kind,
-            start,
-            flags,
-            branches: Vec::new(),
-            items: Vec::new(),
-        }
+        Frame { kind, start, flags, branches: Vec::new(), items: Vec::new() }
     }
 
     fn end_branch(&mut self) {
@@ -243,11 +223,8 @@ impl Parser<'_> {
                     let Some(parent) = outer.pop() else {
                         return match token {
                             None => Ok(*frame.into_body()),
-                            Some(_) => Err(DialectError::syntax(
-                                start..self.pos,
-                                "unbalanced parenthesis",
-                            )
-                            .with_hint(r"write `\)` for a literal parenthesis")),
+                            Some(_) => Err(DialectError::syntax(start..self.pos, "unbalanced parenthesis")
+                                .with_hint(r"write `\)` for a literal parenthesis")),
                         };
                     };
                     if token.is_none() {
@@ -303,15 +280,10 @@ impl Parser<'_> {
             "?" => self.repeat(start, 0, Some(1), items.pop())?,
             "{" => match self.counts(start)? {
                 Some((min, max)) => self.repeat(start, min, max, items.pop())?,
-                None => Node::Literal {
-                    ch: '{',
-                    fold: Fold::None,
-                },
+                None => Node::Literal { ch: '{', fold: Fold::None },
             },
             "[" => Node::Class(self.class(start, flags)?),
-            "." => Node::Any {
-                newline_too: flags.dot_all,
-            },
+            "." => Node::Any { newline_too: flags.dot_all },
             "^" if flags.multi_line => Node::Assertion(Assertion::LineStart),
             "^" => Node::Assertion(Assertion::TextStart),
             "$" if flags.multi_line => Node::Assertion(Assertion::LineEnd),
@@ -324,16 +296,10 @@ impl Parser<'_> {
     fn close(&mut self, frame: Frame) -> Node {
         let span = frame.start..self.pos;
         match frame.kind {
-            FrameKind::Pattern | FrameKind::Group => Node::Group {
-                capturing: false,
-                body: frame.into_body(),
-            },
+            FrameKind::Pattern | FrameKind::Group => Node::Group { capturing: false, body: frame.into_body() },
             FrameKind::Capture(index) => {
                 self.groups[index].closed = true;
-                Node::Group {
-                    capturing: true,
-                    body: frame.into_body(),
-                }
+                Node::Group { capturing: true, body: frame.into_body() }
             }
             FrameKind::Conditional => {
                 let hint = "write both cases as alternatives";
@@ -375,33 +341,17 @@ impl Parser<'_> {
         let span = start..self.pos;
         let number = |digits: &str| match digits.parse() {
             Ok(n) if n < MAX_REPEAT => Ok(n),
-            _ => Err(DialectError::syntax(
-                span.clone(),
-                "the repetition number is too large",
-            )),
+            _ => Err(DialectError::syntax(span.clone(), "the repetition number is too large")),
         };
         let min = if low.is_empty() { 0 } else { number(low)? };
-        let max = if high.is_empty() {
-            None
-        } else {
-            Some(number(high)?)
-        };
+        let max = if high.is_empty() { None } else { Some(number(high)?) };
         if max.is_some_and(|max| max < min) {
-            return Err(DialectError::syntax(
-                span,
-                "min repeat greater than max repeat",
-            ));
+            return Err(DialectError::syntax(span, "min repeat greater than max repeat"));
         }
         Ok(Some((min, max)))
     }
 
-    fn repeat(
-        &mut self,
-        start: usize,
-        min: u32,
-        max: Option<u32>,
-        item: Option<Node>,
-    ) -> Result<Node> {
+    fn repeat(&mut self, start: usize, min: u32, max: Option<u32>, item: Option<Node>) -> Result<Node> {
         let operator = start..self.pos;
         let body = match item {
             None | Some(Node::Assertion(_)) => {
@@ -420,12 +370,7 @@ impl Parser<'_> {
             let hint = "drop the `+` after the repetition";
             self.unsupported("possessive quantifier", start..self.pos, hint);
         }
-        Ok(Node::Repeat {
-            body,
-            min,
-            max,
-            lazy,
-        })
+        Ok(Node::Repeat { body, min, max, lazy })
     }
 }
 

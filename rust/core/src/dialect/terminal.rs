@@ -19,10 +19,7 @@ pub(super) struct Source {
 
 impl Source {
     pub fn new(pattern: &str, terminal: bool) -> Self {
-        let mut source = Source {
-            text: String::with_capacity(pattern.len()),
-            origin: Vec::new(),
-        };
+        let mut source = Source { text: String::with_capacity(pattern.len()), origin: Vec::new() };
         if !terminal || !pattern.contains("#011") {
             source.text.push_str(pattern);
             return source;
@@ -87,12 +84,6 @@ pub(super) fn is_normalised_away(c: char) -> bool {
 }
 
 pub(super) fn cannot_match(pattern: &str, span: Range<usize>) -> Warning {
-    let shown = pattern[span.clone()]
-        .escape_debug()
-        .to_string()
-        .replace(r"\\", r"\");
-    Warning {
-        message: format!("`{shown}` cannot match normalised text; use normalize='none'"),
-        span,
-    }
+    let shown = pattern[span.clone()].escape_debug().to_string().replace(r"\\", r"\");
+    Warning { message: format!("`{shown}` cannot match normalised text; use normalize='none'"), span }
 }

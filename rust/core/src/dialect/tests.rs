@@ -33,10 +33,7 @@ fn output_is_explicit_and_free_of_flags() {
         ("loss=([0-9.]+)", "loss=([0-9.]+)"),
         (r"^a.\Z", r"\Aa[^\n]\z"),
         (r"(?ms)^.$", r"(?m:^)(?s:.)(?m:$)"),
-        (
-            r"\w\W\d\D\s\S",
-            r"[\p{L}\p{N}_][^\p{L}\p{N}_][\p{Nd}][^\p{Nd}][\s\x1C-\x1F][^\s\x1C-\x1F]",
-        ),
+        (r"\w\W\d\D\s\S", r"[\p{L}\p{N}_][^\p{L}\p{N}_][\p{Nd}][^\p{Nd}][\s\x1C-\x1F][^\s\x1C-\x1F]"),
         (r"(?a)\w\b\B", r"[0-9A-Z_a-z](?-u:\b)(?-u:\B)"),
         (r"(?P<value>a)(?:b)(c)", "(a)(?:b)(c)"),
         ("a{,3}b{2,}?c{,}d{1}", "a{0,3}b{2,}?c*d{1}"),
@@ -57,11 +54,7 @@ fn groups_keep_their_numbers_and_names() {
     let names: Vec<_> = got.group_names.iter().map(Option::as_deref).collect();
     assert_eq!(names, [None, Some("job"), None, None, Some("é1")]);
     let regex = Regex::new(&got.pattern).unwrap();
-    assert_eq!(
-        regex.captures_len(),
-        6,
-        "a group repeated zero times still counts"
-    );
+    assert_eq!(regex.captures_len(), 6, "a group repeated zero times still counts");
     let captures = regex.captures("abce").unwrap();
     assert_eq!(captures.get(4), None);
     assert_eq!(&captures[5], "e");
@@ -112,11 +105,7 @@ fn text_matches_as_in_python() {
         (r"(?a)\s", "\u{1c}", None),
         ("(?i)i+", "iI\u{130}\u{131}", Some("iI\u{130}\u{131}")),
         ("(?i)\u{131}", "I", Some("I")),
-        (
-            "(?i)[a-z]+",
-            "\u{130}\u{131}\u{17f}\u{212a}",
-            Some("\u{130}\u{131}\u{17f}\u{212a}"),
-        ),
+        ("(?i)[a-z]+", "\u{130}\u{131}\u{17f}\u{212a}", Some("\u{130}\u{131}\u{17f}\u{212a}")),
         ("(?i)[^i]", "\u{131}", None),
         ("(?ai)[i-k]+", "IK\u{130}", Some("IK")),
         ("(?i:a)b", "AB", None),
@@ -221,23 +210,14 @@ fn unsupported_constructs_are_named_and_the_engine_is_suggested() {
         ("(?t)a", "template flag", 0..4),
     ] {
         let got = error(python);
-        assert_eq!(
-            (got.construct, got.span.clone()),
-            (construct, span),
-            "{python:?}: {got}"
-        );
-        assert!(
-            got.hint.unwrap().contains("Engine: backtracking"),
-            "{python:?}"
-        );
+        assert_eq!((got.construct, got.span.clone()), (construct, span), "{python:?}: {got}");
+        assert!(got.hint.unwrap().contains("Engine: backtracking"), "{python:?}");
     }
     // The advice would be of no use here.
     assert_eq!(error("(?=a)(").construct, "syntax");
-    for (python, construct) in [
-        (r"\ud800", "surrogate"),
-        (r"[\ud800-\udfff]", "surrogate"),
-        (r"\N{NO SUCH CHARACTER}", "character name"),
-    ] {
+    for (python, construct) in
+        [(r"\ud800", "surrogate"), (r"[\ud800-\udfff]", "surrogate"), (r"\N{NO SUCH CHARACTER}", "character name")]
+    {
         assert_eq!(error(python).construct, construct);
     }
 }
@@ -246,27 +226,17 @@ fn unsupported_constructs_are_named_and_the_engine_is_suggested() {
 fn r4_deep_nesting_is_an_error_on_a_small_stack() {
     let nested = |n: usize| format!("{}a{}", "(".repeat(n), ")".repeat(n));
     assert!(translate(&nested(240), false).is_ok());
-    let small = std::thread::Builder::new()
-        .stack_size(256 << 10)
-        .spawn(move || {
-            for n in [300, 100_000] {
-                for python in [
-                    nested(n),
-                    "(".repeat(n),
-                    "(?:a|".repeat(n),
-                    "(?=a".repeat(n),
-                ] {
-                    assert_eq!(error(&python).construct, "nesting");
-                }
-                assert_eq!(
-                    error(&format!("{}a", "(?(1)".repeat(n))).construct,
-                    "nesting"
-                );
+    let small = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
+        for n in [300, 100_000] {
+            for python in [nested(n), "(".repeat(n), "(?:a|".repeat(n), "(?=a".repeat(n)] {
+                assert_eq!(error(&python).construct, "nesting");
             }
-            // Groups alone would fit; what stands between them counts as well.
-            let python = format!("{}a{}", "(?:a".repeat(200), ")*".repeat(200));
-            assert_eq!(error(&python).construct, "nesting");
-        });
+            assert_eq!(error(&format!("{}a", "(?(1)".repeat(n))).construct, "nesting");
+        }
+        // Groups alone would fit; what stands between them counts as well.
+        let python = format!("{}a{}", "(?:a".repeat(200), ")*".repeat(200));
+        assert_eq!(error(&python).construct, "nesting");
+    });
     small.unwrap().join().unwrap();
 }
 
@@ -281,15 +251,9 @@ fn terminal_reads_the_tab_of_syslog() {
     ] {
         let got = translate(python, true).unwrap();
         assert_eq!(got.pattern, rust, "{python:?}");
-        assert!(
-            Regex::new(&got.pattern).unwrap().is_match(text),
-            "{python:?}"
-        );
+        assert!(Regex::new(&got.pattern).unwrap().is_match(text), "{python:?}");
         assert_eq!(got.warnings, []);
-        assert!(
-            found(python, text).is_none(),
-            "without the option {python:?} is literal"
-        );
+        assert!(found(python, text).is_none(), "without the option {python:?} is literal");
     }
 }
 
@@ -325,11 +289,7 @@ fn terminal_warns_of_what_normalisation_removes() {
         (r"\bloss", vec![]),
     ] {
         let got = translate(python, true).unwrap();
-        let spans: Vec<_> = got
-            .warnings
-            .iter()
-            .map(|w| &python[w.span.clone()])
-            .collect();
+        let spans: Vec<_> = got.warnings.iter().map(|w| &python[w.span.clone()]).collect();
         assert_eq!(spans, shown, "{python:?}");
         let said = "cannot match normalised text; use normalize='none'";
         assert!(got.warnings.iter().all(|w| w.message.ends_with(said)));
@@ -351,17 +311,12 @@ fn errors_read_as_sentences() {
         error("a**").to_string(),
         "multiple repeat at byte 2 (syntax): enclose what is repeated first in `(?:...)`"
     );
-    assert!(
-        error("(?>a)")
-            .to_string()
-            .starts_with("an atomic group cannot be matched")
-    );
+    assert!(error("(?>a)").to_string().starts_with("an atomic group cannot be matched"));
 }
 
 #[test]
 fn every_prefix_of_a_rich_pattern_is_answered() {
-    let rich =
-        r"(?ix)é(?P<né>[^]\x41-\u00ff[:a:]&&]{1,2}?\N{EM DASH}#011\#015)|(?(1)\07|b)(?i-s:\101)";
+    let rich = r"(?ix)é(?P<né>[^]\x41-\u00ff[:a:]&&]{1,2}?\N{EM DASH}#011\#015)|(?(1)\07|b)(?i-s:\101)";
     for (end, _) in rich.char_indices() {
         for start in [0, end / 2] {
             let Some(part) = rich.get(start..end) else {

@@ -99,9 +99,7 @@ impl Captures {
             }
             // The bytes engine may stop inside a character where a match is empty; `re` does not.
             return match self.group(0) {
-                Some(found) if !text.is_char_boundary(found.start) => {
-                    self.find(engine, metric, text, found.start + 1)
-                }
+                Some(found) if !text.is_char_boundary(found.start) => self.find(engine, metric, text, found.start + 1),
                 _ => true,
             };
         }
