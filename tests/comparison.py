@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import metricsieve as ms
 import oracle
+import pytest
+from metricsieve import _engine
+
+STRATEGIES = ("prefiltered", "exhaustive")
 
 
-def engine_scan(data: bytes, definitions: list[dict], labels: list[str], **options) -> tuple:
+def engine_scan(
+    data: bytes, definitions: list[dict], labels: list[str], strategy: str, **options
+) -> tuple:
     """The engine's rows, with the values as bits and all labels of the list, and its report."""
     columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
-    scan = ms.scan(data, definitions, columns=columns, **options)
+    with pytest.MonkeyPatch.context() as patch:  # users do not choose the strategy
+        patch.setattr(_engine, "Scanner", functools.partial(_engine.Scanner, strategy=strategy))
+        scan = ms.scan(data, definitions, columns=columns, **options)
     table = scan.read_all()
     rows = list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
     rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
@@ -43,19 +52,22 @@ def label_names(definitions: list[dict], normalize: str) -> list[str]:
 
 
 def assert_equal(data: bytes, definitions: list[dict], **options) -> tuple[list, oracle.Report]:
-    """Rows, rejects and counts of the engine equal the oracle's, which are returned."""
+    """Rows, rejects and counts of every strategy equal the oracle's, which are returned."""
     labels = label_names(definitions, options.get("normalize", "terminal"))
     expected, report = oracle_scan(data, definitions, labels, **options)
-    rows, engine = engine_scan(data, definitions, labels, **options)
-    assert rows == expected
-    names = ("events", "records", "matched", "unmatched")
-    assert {name: engine[name] for name in names} == {name: getattr(report, name) for name in names}
-    for counters, theirs in zip(report.definitions, engine["definitions"], strict=True):
-        rejects = {reason: count for reason, count in theirs["rejects"].items() if count}
-        assert (counters.name, counters.regex) == (theirs["name"], theirs["regex"])
-        assert rejects == dict(counters.rejects), counters
-        assert (theirs["points"], theirs["truncated"]["count"]) == (
-            counters.points,
-            counters.truncated,
-        )
+    for strategy in STRATEGIES:
+        rows, engine = engine_scan(data, definitions, labels, strategy, **options)
+        assert rows == expected
+        names = ("events", "records", "matched", "unmatched")
+        assert {name: engine[name] for name in names} == {
+            name: getattr(report, name) for name in names
+        }
+        for counters, theirs in zip(report.definitions, engine["definitions"], strict=True):
+            rejects = {reason: count for reason, count in theirs["rejects"].items() if count}
+            assert (counters.name, counters.regex) == (theirs["name"], theirs["regex"])
+            assert rejects == dict(counters.rejects), counters
+            assert (theirs["points"], theirs["truncated"]["count"]) == (
+                counters.points,
+                counters.truncated,
+            )
     return expected, report
