@@ -160,8 +160,7 @@ impl Extractor {
 
     /// Starts a source, or with `offset` a split of one that is known to be UTF-8.
     pub fn begin(&mut self, source: usize, offset: u64) {
-        self.buffer =
-            RecordBuffer::new(self.matcher.framing(), self.options.max_record_bytes, self.options.block_bytes);
+        self.buffer.clear();
         self.text = if offset == 0 { Transcoding::Unknown(Vec::new()) } else { Transcoding::Utf8 };
         self.state.tally = Tally { encoding: "utf-8", compression: "none", ..Tally::default() };
         self.state.source = source as i32;
@@ -321,7 +320,6 @@ impl State {
     fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], emit: Emit) -> bool {
         let framing = matcher.framing();
         let census = Census::of(block, framing);
-        self.tally.records += framing.count(block, &census);
         for (total, count) in self.tally.escapes.iter_mut().zip(census.escapes) {
             *total += count;
         }
@@ -331,12 +329,16 @@ impl State {
         if self.source_len(block) > self.options.max_record_bytes as u64 {
             self.count_too_long(matcher, block);
         }
+        let first_line = self.line;
         let mut visit =
             Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, emit, go_on: true };
         matcher.block(cache, block, &census, &mut visit);
         let go_on = visit.go_on;
+        // Line feeds before the last match were counted on the way to it.
+        let lf = visit.line - first_line + memchr::memchr_iter(b'\n', &block[visit.counted..]).count() as u64;
+        self.tally.records += framing.count(block, &census, lf);
         self.offset += self.source_len(block);
-        self.lines(census.lf, block);
+        self.lines(lf, block);
         go_on
     }
 
