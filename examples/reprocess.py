@@ -35,8 +35,14 @@ def main() -> None:
         log = Path(row["source"]).name
         print(f"{row['metric']:34} {log:24} {row['value_last']:>12.6g} {row['value_count']:>6}")
 
+    report = scan.report.to_dict()
+    print(
+        f"\n{report['points']:,} points in {report['matched']:,} of {report['records']:,} records; "
+        f"{report['rejects']:,} rejected texts; {report['sources']['complete']} sources complete"
+    )
+
     # What did not go well is counted: rejected captures, definitions without a point, ...
-    for definition in scan.report.to_dict()["definitions"]:
+    for definition in report["definitions"]:
         if not definition["points"]:
             print(f"no point: {definition['name']}")
 
