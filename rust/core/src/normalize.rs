@@ -7,6 +7,8 @@
 
 use memchr::{memchr, memchr2, memmem};
 
+use crate::record::nearest;
+
 const ESC: u8 = b'\x1b';
 
 /// Scratch memory for normalising records.
@@ -211,8 +213,7 @@ pub(crate) fn is_broken_by_sequences(record: &[u8]) -> bool {
 
 /// The first ESC, raw or escaped.
 pub(crate) fn next_esc(text: &[u8]) -> Option<usize> {
-    let raw = memchr(ESC, text);
-    memmem::find(&text[..raw.unwrap_or(text.len())], b"#033").or(raw)
+    nearest(text, 0, |text| memchr(ESC, text), |text| memmem::find(text, b"#033"))
 }
 
 fn edge_sequence(record: &[u8], at: usize) -> Option<usize> {

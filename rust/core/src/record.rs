@@ -48,14 +48,10 @@ impl Framing {
     }
 
     fn next_terminator(self, text: &[u8], from: usize) -> Option<usize> {
-        let rest = &text[from..];
         if !self.terminal {
-            return memchr2(b'\n', b'\r', rest).map(|at| from + at);
+            return memchr2(b'\n', b'\r', &text[from..]).map(|at| from + at);
         }
-        let raw = memchr3(b'\n', b'\r', b'\x08', rest).map(|at| from + at);
-        let limit = raw.unwrap_or(text.len());
-        // An escape may not reach beyond the raw terminator, and it cannot: it holds no such byte.
-        escaped_terminator(&text[from..limit]).map(|at| from + at).or(raw)
+        nearest(text, from, |text| memchr3(b'\n', b'\r', b'\x08', text), escaped_terminator)
     }
 
     fn terminator_end(self, text: &[u8], start: usize) -> usize {
@@ -125,6 +121,31 @@ impl Framing {
         };
         if open && !at_end { Search::Open(start) } else { Search::Complete(End { start, next }) }
     }
+}
+
+/// The first place at or after `from` that either search finds: a raw byte, or a syslog escape of four.
+///
+/// Both look at windows that grow from 256 bytes, so that a kind which is rare does not make every call
+/// read on to the end of the text.
+pub(crate) fn nearest(
+    text: &[u8],
+    from: usize,
+    raw: impl Fn(&[u8]) -> Option<usize>,
+    escaped: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    let (mut at, mut window) = (from, 256);
+    while at < text.len() {
+        let end = text.len().min(at + window);
+        let found = raw(&text[at..end]);
+        // An escape holds no raw control character, so it ends before the one found; else it may reach over the edge.
+        let limit = found.map_or(text.len().min(end + 3), |found| at + found);
+        if let Some(found) = escaped(&text[at..limit]).or(found) {
+            return Some(at + found);
+        }
+        at = end;
+        window *= 2;
+    }
+    None
 }
 
 fn escaped_terminator(text: &[u8]) -> Option<usize> {

@@ -86,6 +86,8 @@ pub struct Scan {
     batcher: Batcher,
     batch_rows: usize,
     inline: Option<Inline>,
+    /// Worker threads to start with the first batch that is asked for.
+    unstarted: usize,
     options: ScanOptions,
     matcher: Arc<Matcher>,
     head: (usize, usize),
@@ -229,7 +231,11 @@ fn work(shared: &Shared, extractor: &mut Extractor, mut unit: Unit, block: usize
             Ok(Step::Read(bytes)) => {
                 shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
             }
-            Ok(Step::Done | Step::Stopped) => break None,
+            Ok(Step::Done(bytes)) => {
+                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+                break None;
+            }
+            Ok(Step::Stopped) => break None,
             Err(error) => break Some(error),
         }
     };
@@ -327,17 +333,6 @@ impl Scan {
             bytes_read: AtomicU64::new(0),
         });
         let threads = if threads == 1 || streams_only { 0 } else { threads };
-        for number in 0..threads {
-            let (shared, split, block) = (shared.clone(), options.split_bytes, options.extract.block_bytes);
-            let extractor = Extractor::new(matcher.clone(), &columns, options.extract);
-            thread::Builder::new()
-                .name(format!("metricsieve-{number}"))
-                .spawn(move || worker(&shared, extractor, split, block))
-                .map_err(|error| {
-                    Error::new(crate::ErrorKind::Option, format!("cannot start {threads} threads: {error}"))
-                        .with_hint("ask for fewer with `threads`")
-                })?;
-        }
         let inline = (threads == 0)
             .then(|| Inline { extractor: Extractor::new(matcher.clone(), &columns, options.extract), unit: None });
         Ok(Self {
@@ -345,6 +340,7 @@ impl Scan {
             batcher: Batcher::new(columns, set, &labels, options.line_numbers),
             batch_rows: options.extract.batch_rows.max(1),
             inline,
+            unstarted: threads,
             shared,
             options,
             matcher,
@@ -386,6 +382,9 @@ impl Scan {
     /// after the end [`is_over`](Self::is_over) is true.
     pub fn next_batch(&mut self, patience: Duration) -> Result<Option<RecordBatch>, ScanError> {
         let deadline = Instant::now() + patience;
+        if self.unstarted > 0 {
+            self.start();
+        }
         loop {
             if self.rows.len() >= self.batch_rows || (!self.rows.is_empty() && !self.is_running()) {
                 return Ok(Some(self.make_batch()));
@@ -402,6 +401,23 @@ impl Scan {
             if Instant::now() >= deadline && self.is_running() && self.rows.len() < self.batch_rows {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Starts the workers; where the system gives none, the consumer does the work.
+    fn start(&mut self) {
+        for number in 0..std::mem::take(&mut self.unstarted) {
+            let (shared, options) = (self.shared.clone(), &self.options);
+            let (split, block) = (options.split_bytes, options.extract.block_bytes);
+            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), options.extract);
+            let builder = thread::Builder::new().name(format!("metricsieve-{number}"));
+            if builder.spawn(move || worker(&shared, extractor, split, block)).is_err() {
+                break;
+            }
+        }
+        if !self.has_workers() && self.inline.is_none() {
+            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract);
+            self.inline = Some(Inline { extractor, unit: None });
         }
     }
 
@@ -540,7 +556,12 @@ impl Scan {
         let shared = self.shared.clone();
         let Some(inline) = &mut self.inline else { return };
         if inline.unit.is_none() {
-            let claim = shared.lock().claim(true);
+            let claim = if Arc::strong_count(&shared) > 2 {
+                // Workers do the files; the stream at the head is all there is to do here.
+                shared.lock().sources.pop_front().map_or(Claim::Nothing, |(index, source)| Claim::Source(index, source))
+            } else {
+                shared.lock().claim(true)
+            };
             let unit = match claim {
                 Claim::Unit(unit) => Some(unit),
                 Claim::Source(index, source) => {
@@ -568,7 +589,11 @@ impl Scan {
                 shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
                 None
             }
-            Ok(Step::Done | Step::Stopped) => Some(end_unit(extractor, unit, None, &mut emit)),
+            Ok(Step::Done(bytes)) => {
+                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+                Some(end_unit(extractor, unit, None, &mut emit))
+            }
+            Ok(Step::Stopped) => Some(end_unit(extractor, unit, None, &mut emit)),
             Err(error) => Some(end_unit(extractor, unit, Some(error), &mut emit)),
         };
         if out.is_empty() && end.is_none() {

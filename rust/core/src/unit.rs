@@ -68,7 +68,8 @@ enum RangeState {
 pub(crate) enum Step {
     /// This many raw bytes were read; there may be more.
     Read(u64),
-    Done,
+    /// The end, after this many raw bytes.
+    Done(u64),
     /// The consumer wants no more, or a reject ended the scan.
     Stopped,
 }
@@ -137,7 +138,7 @@ impl Unit {
                 *at += piece.len();
                 Ok(match (piece.len(), extractor.push(piece, emit)) {
                     (_, false) => Step::Stopped,
-                    (0, true) => Step::Done,
+                    (0, true) => Step::Done(0),
                     (len, true) => Step::Read(len as u64),
                 })
             }
@@ -146,7 +147,7 @@ impl Unit {
                 let read = extractor.read_with(block, |buf| stream.read(buf), emit)?;
                 Ok(match read {
                     None => Step::Stopped,
-                    Some(0) => Step::Done,
+                    Some(0) => Step::Done(stream.compressed_bytes() - before),
                     Some(_) => Step::Read(stream.compressed_bytes() - before),
                 })
             }
@@ -158,7 +159,7 @@ impl Unit {
                             *at = line;
                             *state = RangeState::Read;
                         }
-                        None => return Ok(Step::Done),
+                        None => return Ok(Step::Done(0)),
                     }
                 }
                 read_range(file, at, *end, extractor, block, emit)
@@ -205,13 +206,13 @@ fn read_range(
     let last = *at >= end;
     let known = file.len();
     if *at >= known {
-        return Ok(Step::Done);
+        return Ok(Step::Done(0));
     }
     if last {
         // Only until the line that began in the range is complete.
         let mut before = [0];
         if *at == end && file.read_at(&mut before, end - 1)? == 1 && before[0] == b'\n' {
-            return Ok(Step::Done);
+            return Ok(Step::Done(0));
         }
         let mut chunk = vec![0; OVERREAD.min((known - *at) as usize)];
         let len = file.read_at(&mut chunk, *at)?;
@@ -223,7 +224,7 @@ fn read_range(
         let piece = &chunk[..line.map_or(len, |lf| lf + 1)];
         return Ok(match (extractor.push(piece, emit), line) {
             (false, _) => Step::Stopped,
-            (true, Some(_)) => Step::Done,
+            (true, Some(lf)) => Step::Done(lf as u64 + 1),
             (true, None) => Step::Read(len as u64),
         });
     }

@@ -1,0 +1,273 @@
+//! What may not change a row: the strategy, the chunks, the buffer, the splits, the threads (fault B10).
+//!
+//! Definitions and logs are made up from the same pieces, so that they match each other; the logs are
+//! then escaped, coloured, redrawn and damaged. The exhaustive strategy on the whole source at once is
+//! the reference. `PROPTEST_CASES` sets the number of cases.
+
+mod common;
+
+use std::{cell::Cell, collections::HashSet, sync::Arc};
+
+use common::{TempFile, assert_rejects_are_rows, decode, in_memory, scan};
+use metricsieve_core::{Definition, DefinitionSet, ExtractOptions, Matcher, Matches, NumberMode, Strategy as Search};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+    test_runner::TestRunner,
+};
+
+/// A fragment of a pattern and texts that it matches.
+type Piece = (&'static str, &'static [&'static str]);
+
+const PIECES: [Piece; 34] = [
+    ("loss", &["loss"]),
+    ("eval_loss", &["eval_loss"]),
+    ("(?:loss|error)", &["loss", "error"]),
+    ("(?:train|t)", &["train", "t"]),
+    ("(?:val_)?acc", &["acc", "val_acc"]),
+    ("(?:ab)+", &["ab", "abab"]),
+    ("(?:a|bc)*", &["", "abca"]),
+    ("(?:a*)*", &["", "aa"]),
+    ("(?i:LOSS)", &["loss", "LOSS", "lo\u{17f}s"]),
+    ("(?i:min)", &["min", "m\u{131}n"]),
+    (r"\bloss", &["loss", " loss"]),
+    (r"loss\b", &["loss"]),
+    (r"\w+", &["loss", "e_1", "\u{e9}"]),
+    (r"\W", &["=", "\u{20ac}", "\u{fffd}"]),
+    (r"\s+", &[" ", "\t", "\u{a0}", "#011"]),
+    (r"\s*", &["", " "]),
+    (r"[^\d\s]+", &["abc:"]),
+    (r"\[\d+\]", &["[3]", "[12]"]),
+    ("[:=] ?", &["=", ": "]),
+    (".", &["x", "\u{fffd}", "\u{1f600}"]),
+    (".*", &["", "x y"]),
+    (".*?", &["", "x"]),
+    ("(?s:.)", &["x"]),
+    ("^", &[""]),
+    ("$", &[""]),
+    ("", &[""]),
+    ("\u{e9}poque", &["\u{e9}poque"]),
+    ("\u{fffd}", &["\u{fffd}"]),
+    ("#011", &["#011", "\t"]),
+    ("##", &["##"]),
+    ("{'", &["{'"]),
+    ("%", &["%"]),
+    ("a{,2}", &["", "aa"]),
+    ("(?:x|)", &["x", ""]),
+];
+
+const VALUES: [Piece; 9] = [
+    ("([0-9.]+)", &["0.5", "12", "1e-5", "-3"]),
+    (r"(\S+)", &["0.5", "'0.5',", "nan", "x", "1e400", "#033"]),
+    ("(.*)", &["0.5", "", "(0.5)", "1 2"]),
+    (r"(\d*)", &["7", ""]),
+    (r"(\d)", &["7", "12"]),
+    (r"([-+.\deE]+)", &["4.67e-05", "-1"]),
+    (r"(?:=(\d+))?", &["=5", ""]),
+    (r"(?P<phase>\w+) (?P<value>\d+)", &["train 5"]),
+    ("()", &[""]),
+];
+
+const NOISE: [&[u8]; 44] = [
+    b"\n",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\r\r\n",
+    b"\n\r",
+    b"\x08",
+    b"\x08\x08",
+    b"#015",
+    b"#015\n",
+    b"#010",
+    b"#010#010",
+    b"#011",
+    b"#033",
+    b"#033[31m",
+    b"#0",
+    b"#01",
+    b"#",
+    b"\x1b[0m",
+    b"\x1b[1;31m",
+    b"\x1b[",
+    b"\x1b",
+    b"\x1b]0;t\x07",
+    b"\x1b]",
+    b"\x07",
+    b"\x1b\\",
+    b"\x1b(B",
+    b"\xff",
+    b"\xc3",
+    b"\xa9",
+    b"\xe2\x82",
+    b"\xf0\x9f\x98\x80",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\0",
+    b" ",
+    b"\t",
+    b"loss=",
+    b"0.5",
+    b"nan",
+    b"1e-7",
+    b"eval_loss: ",
+    b"xxxxxxxxxxxxxxxxxxxxxxxx",
+    b"\xef\xbf\xbd",
+];
+
+const ENDS: [&[u8]; 8] = [b"\n", b"\n", b"\r\n", b"\r", b"#015", b"\x08", b" ", b""];
+
+#[derive(Debug, Clone)]
+enum Part {
+    Noise(&'static [u8]),
+    /// A text that this definition matches, with something put into it half of the time.
+    Match {
+        definition: Index,
+        choice: usize,
+        damage: Option<(Index, &'static [u8])>,
+        end: &'static [u8],
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Bytes,
+    Utf8Mark,
+    Utf16Le,
+    Utf16Be,
+}
+
+#[derive(Debug)]
+struct Case {
+    definitions: Vec<Definition>,
+    terminal: bool,
+    data: Vec<u8>,
+    options: ExtractOptions,
+    chunks: Vec<usize>,
+    blocks: [usize; 2],
+    split_bytes: u64,
+    threads: usize,
+}
+
+type Parts = (Vec<Piece>, Piece, Vec<Piece>);
+
+fn definition() -> impl Strategy<Value = (Parts, Matches, Option<NumberMode>)> {
+    let pieces = |most| vec(select(&PIECES[..]), 0..=most);
+    let matches = select(&[Matches::First, Matches::First, Matches::Last, Matches::All][..]);
+    let number = select(&[None, None, Some(NumberMode::Strict), Some(NumberMode::Prefix)][..]);
+    ((pieces(3), select(&VALUES[..]), pieces(1)), matches, number)
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let damage = proptest::option::of((any::<Index>(), select(&NOISE[..])));
+    let end = select(&ENDS[..]);
+    let noise = select(&NOISE[..]).prop_map(Part::Noise);
+    let found = (any::<Index>(), any::<usize>(), damage, end)
+        .prop_map(|(definition, choice, damage, end)| Part::Match { definition, choice, damage, end });
+    prop_oneof![noise, found]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let options = (select(&[1 << 20, 1 << 20, 40, 12, 3][..]), 1..5_usize);
+    let ways = (vec(1..24_usize, 1..6), [1..48_usize, 1..4096_usize], 1..64_u64, 2..5_usize);
+    let encoding = select(
+        &[Encoding::Bytes, Encoding::Bytes, Encoding::Bytes, Encoding::Utf8Mark, Encoding::Utf16Le, Encoding::Utf16Be]
+            [..],
+    );
+    (vec(definition(), 1..6), vec(part(), 0..40), any::<bool>(), options, ways, encoding).prop_map(
+        |(made, parts, terminal, (max_record_bytes, batch_rows), (chunks, blocks, split_bytes, threads), encoding)| {
+            let mut definitions: Vec<Definition> = Vec::new();
+            for (index, ((before, value, after), matches, number)) in made.iter().enumerate() {
+                let regex: String = before.iter().chain([value]).chain(after).map(|(pattern, _)| *pattern).collect();
+                let plain = Definition::new(format!("m{}", index / 2), regex);
+                definitions.push(Definition { matches: *matches, number: *number, ..plain });
+            }
+            let mut seen = HashSet::new();
+            definitions.retain(|definition| {
+                seen.insert(definition.clone()) && DefinitionSet::new(vec![definition.clone()], terminal).is_ok()
+            });
+            let mut text = Vec::new();
+            for part in &parts {
+                match part {
+                    Part::Noise(noise) => text.extend_from_slice(noise),
+                    Part::Match { definition, choice, damage, end } => {
+                        let ((before, value, after), ..) = definition.get(&made);
+                        let mut found: Vec<u8> = Vec::new();
+                        for (turn, (_, texts)) in before.iter().chain([value]).chain(after).enumerate() {
+                            found.extend_from_slice(
+                                texts[choice.rotate_right(turn as u32 * 3) % texts.len()].as_bytes(),
+                            );
+                        }
+                        if let Some((place, damage)) = damage {
+                            let place = place.index(found.len() + 1);
+                            found.splice(place..place, damage.iter().copied());
+                        }
+                        text.extend_from_slice(&found);
+                        text.extend_from_slice(end);
+                    }
+                }
+            }
+            let options = ExtractOptions { max_record_bytes, batch_rows, ..ExtractOptions::default() };
+            Case { definitions, terminal, data: encode(text, encoding), options, chunks, blocks, split_bytes, threads }
+        },
+    )
+}
+
+fn encode(text: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+    let units = |mark: [u8; 2], bytes: fn(u16) -> [u8; 2]| {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut data: Vec<u8> = mark.into();
+        data.extend(text.encode_utf16().flat_map(bytes));
+        data
+    };
+    match encoding {
+        Encoding::Bytes => text,
+        Encoding::Utf8Mark => [b"\xef\xbb\xbf", &text[..]].concat(),
+        Encoding::Utf16Le => units([0xff, 0xfe], u16::to_le_bytes),
+        Encoding::Utf16Be => units([0xfe, 0xff], u16::to_be_bytes),
+    }
+}
+
+#[test]
+fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() {
+    let (cases, matching, rejecting) = (Cell::new(0_u32), Cell::new(0_u32), Cell::new(0_u32));
+    let count = |counter: &Cell<u32>, yes: bool| counter.set(counter.get() + u32::from(yes));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&case(), |case| {
+            let set = DefinitionSet::new(case.definitions.clone(), case.terminal).expect("each was checked alone");
+            let set = Arc::new(set);
+            let [fast, slow] =
+                [Search::Prefiltered, Search::Exhaustive].map(|strategy| Arc::new(Matcher::new(set.clone(), strategy)));
+            let expected = decode(&slow, &case.data, &[], case.options);
+            expected.assert_conserved("the reference");
+            assert_rejects_are_rows(&fast, &case.data, case.options, &expected);
+            let on_disk = TempFile::new("invariance", &case.data);
+            for (matcher, name) in [(&fast, "prefiltered"), (&slow, "exhaustive")] {
+                let whole = decode(matcher, &case.data, &[], case.options);
+                expected.assert_same(&whole, &format!("{name}, whole"));
+                for block_bytes in case.blocks {
+                    let options = ExtractOptions { block_bytes, ..case.options };
+                    let chunked = decode(matcher, &case.data, &case.chunks, options);
+                    expected.assert_same(&chunked, &format!("{name}, blocks of {block_bytes}, in chunks"));
+                    let memory = scan(matcher, in_memory(&case.data), case.threads, 1, options);
+                    expected.assert_same(&memory, &format!("{name}, blocks of {block_bytes}, in memory"));
+                    for threads in [1, case.threads] {
+                        let split = scan(matcher, on_disk.source(), threads, case.split_bytes, options);
+                        let how = format!("{name}, blocks of {block_bytes}, {threads} threads, in splits");
+                        split.assert_conserved(&how);
+                        expected.assert_same(&split, &how);
+                    }
+                }
+            }
+            count(&cases, true);
+            count(&matching, !expected.rows.is_empty());
+            count(&rejecting, expected.report.rejected() > 0);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let share = |counter: &Cell<u32>| f64::from(counter.get()) / f64::from(cases.get());
+    assert!(share(&matching) > 0.4, "{} of {} cases hold points", matching.get(), cases.get());
+    assert!(share(&rejecting) > 0.3, "{} of {} cases hold rejects", rejecting.get(), cases.get());
+}
