@@ -258,7 +258,8 @@ def find_matches(definition: Definition, record: str) -> tuple[list[tuple[int, r
             break
         matches.append((number, found))
     if definition.matches == "last":
-        matches = matches[-1:]
+        # Over budget, nobody knows which match is the last: no row rather than a wrong one.
+        matches = [] if over_budget else matches[-1:]
     return matches, over_budget
 
 

@@ -197,6 +197,10 @@ impl Extractor {
         let text = &head[encoding.bom_len() as usize..];
         match encoding {
             Encoding::Utf8 | Encoding::Utf8Bom => {
+                if looks_like_utf16(text) {
+                    self.state.tally.warning =
+                        Some("looks like UTF-16 without a byte order mark; it was read as UTF-8".into());
+                }
                 self.text = Transcoding::Utf8;
                 self.push_utf8(text, emit)
             }
@@ -258,6 +262,15 @@ impl Extractor {
         go_on
     }
 
+    /// Ends a source that could not be read on: a record that was cut off there is counted, not matched,
+    /// because half a number is a wrong one.
+    pub fn cut_off(&mut self) {
+        let pending = self.buffer.pending() || matches!(&self.text, Transcoding::Unknown(head) if !head.is_empty());
+        self.state.tally.records += u64::from(pending);
+        self.state.tally.cut_off += u64::from(pending);
+        self.state.tally.events += u64::from(pending || std::mem::take(&mut self.state.open_line));
+    }
+
     /// The rows that were not handed over yet.
     pub fn take_rows(&mut self) -> Rows {
         self.state.take_rows()
@@ -297,6 +310,12 @@ impl Extractor {
     }
 }
 
+/// Whether every other one of the first bytes is NUL: no text in UTF-8 begins so.
+fn looks_like_utf16(text: &[u8]) -> bool {
+    let head = &text[..text.len().min(64) & !1];
+    head.len() >= 4 && (0..2).any(|odd| head.chunks_exact(2).all(|pair| pair[odd] == 0 && pair[1 - odd] != 0))
+}
+
 impl State {
     fn source_len(&self, text: &[u8]) -> u64 {
         if self.wide { utf16_len(text) } else { text.len() as u64 }
@@ -320,14 +339,10 @@ impl State {
     fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], emit: Emit) -> bool {
         let framing = matcher.framing();
         let census = Census::of(block, framing);
-        for (total, count) in self.tally.escapes.iter_mut().zip(census.escapes) {
-            *total += count;
-        }
-        if framing.terminal && !self.tally.raw_controls {
-            self.tally.raw_controls = census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', block).is_some();
-        }
         if self.source_len(block) > self.options.max_record_bytes as u64 {
-            self.count_too_long(matcher, block);
+            self.count_records_apart(matcher, block);
+        } else {
+            self.count_controls(block, &census, framing.terminal);
         }
         let first_line = self.line;
         let mut visit =
@@ -342,12 +357,28 @@ impl State {
         go_on
     }
 
-    fn count_too_long(&mut self, matcher: &Matcher, block: &[u8]) {
+    fn count_controls(&mut self, text: &[u8], census: &Census, terminal: bool) {
+        for (total, count) in self.tally.escapes.iter_mut().zip(census.escapes) {
+            *total += count;
+        }
+        if terminal && !self.tally.raw_controls {
+            self.tally.raw_controls = census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', text).is_some();
+        }
+    }
+
+    /// The block may hold records that are too long: what they hold is not counted.
+    fn count_records_apart(&mut self, matcher: &Matcher, block: &[u8]) {
+        let framing = matcher.framing();
         let mut from = 0;
         while from < block.len() {
-            let end = matcher.framing().next_end(block, from);
+            let end = framing.next_end(block, from);
             let (end, next) = end.map_or((block.len(), block.len()), |end| (end.start, end.next));
-            self.tally.too_long += u64::from(self.source_len(&block[from..end]) > self.options.max_record_bytes as u64);
+            if self.source_len(&block[from..end]) > self.options.max_record_bytes as u64 {
+                self.tally.too_long += 1;
+            } else {
+                let record = &block[from..next];
+                self.count_controls(record, &Census::of(record, framing), framing.terminal);
+            }
             from = next;
         }
     }

@@ -275,6 +275,11 @@ impl RecordBuffer {
         (self.skipping, self.in_run) = (false, false);
     }
 
+    /// Whether a record has begun whose end is not known.
+    pub fn pending(&self) -> bool {
+        self.skipping || self.start < self.end
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -196,6 +196,7 @@ pub(crate) struct Tally {
     pub records: u64,
     pub matched: u64,
     pub too_long: u64,
+    pub cut_off: u64,
     pub candidates: u64,
     pub escapes: [u64; 4],
     pub raw_controls: bool,
@@ -221,6 +222,8 @@ pub struct Report {
     pub matched: u64,
     /// Records longer than the limit, which were skipped.
     pub too_long: u64,
+    /// Records in which a source broke off with an error, which were skipped.
+    pub cut_off: u64,
     /// Records that the prefilter named.
     pub candidates: u64,
     /// Per definition, in their order.
@@ -251,6 +254,7 @@ impl Report {
             records: 0,
             matched: 0,
             too_long: 0,
+            cut_off: 0,
             candidates: 0,
             definitions: vec![DefinitionReport::default(); definitions.len()],
             rejects: Vec::new(),
@@ -266,7 +270,7 @@ impl Report {
 
     /// Records that nothing matched.
     pub fn unmatched(&self) -> u64 {
-        self.records - self.matched - self.too_long
+        self.records - self.matched - self.too_long - self.cut_off
     }
 
     /// Accepted values of all definitions.
@@ -300,6 +304,7 @@ impl Report {
         self.records += tally.records;
         self.matched += tally.matched;
         self.too_long += tally.too_long;
+        self.cut_off += tally.cut_off;
         self.candidates += tally.candidates;
         for (id, definition) in tally.definitions {
             if definition.points > 0 {

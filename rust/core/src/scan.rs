@@ -251,7 +251,9 @@ fn end_unit(
     emit: &mut dyn FnMut(Rows) -> bool,
 ) -> Ended {
     let mut rejected = extractor.take_rejected();
-    if rejected.is_none() {
+    if error.is_some() {
+        extractor.cut_off();
+    } else if rejected.is_none() {
         extractor.finish(emit);
         rejected = extractor.take_rejected();
     }
@@ -260,7 +262,9 @@ fn end_unit(
         emit(rows);
     }
     let mut tally = extractor.take_tally();
-    (tally.compression, tally.warning) = unit.end();
+    let (compression, warning) = unit.end();
+    tally.compression = compression;
+    tally.warning = warning.or(tally.warning);
     Ended { tally, error, rejected }
 }
 

@@ -23,8 +23,10 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     dict.set_item("unmatched", report.unmatched())?;
     dict.set_item("candidates", report.candidates)?;
     let skipped = PyDict::new(py);
-    if report.too_long > 0 {
-        skipped.set_item("too_long", report.too_long)?;
+    for (reason, count) in [("too_long", report.too_long), ("cut_off", report.cut_off)] {
+        if count > 0 {
+            skipped.set_item(reason, count)?;
+        }
     }
     dict.set_item("skipped", skipped)?;
     dict.set_item("elapsed_seconds", report.elapsed().as_secs_f64())?;

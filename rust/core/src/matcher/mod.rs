@@ -278,6 +278,7 @@ impl Matcher {
                         true
                     });
                     if outcome.over_budget {
+                        // Which match is the last one is not known; a wrong value is worse than none.
                         None
                     } else {
                         if last > 0 && !found(&cache.captures, last - 1) {
@@ -288,6 +289,7 @@ impl Matcher {
                 }
             };
             if outcome.is_none() {
+                matched = true;
                 visitor.over_budget(&record, metric);
             }
         }

@@ -27,16 +27,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The account without what may depend on the strategy (candidates and time), and without the escapes
-    /// where records were skipped: those in a skipped record count only if it came in as a whole.
+    /// The account without what may depend on the strategy: candidates and time.
     fn account(&self) -> String {
         let Report { bytes, events, records, matched, too_long, definitions, rejects, sources, .. } = &self.report;
-        let mut sources = sources.clone();
-        if *too_long > 0 {
-            for source in &mut sources {
-                (source.escapes, source.raw_controls, source.warning) = ([0; 4], false, None);
-            }
-        }
         format!("{bytes} {events} {records} {matched} {too_long} {definitions:#?} {rejects:#?} {sources:#?}")
     }
 
