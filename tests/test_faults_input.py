@@ -616,12 +616,12 @@ def test_p10_threads_and_files_are_gone_after_a_break(tmp_path, kind, end):
 
 
 def test_c1_half_a_record_before_a_break_is_no_point():
-    """Where a source breaks off, the record it breaks in is skipped and counted: half a number is wrong."""
+    """The record in which a source breaks off is skipped and counted: half a number is wrong."""
     lines = [b"loss=%d\n" % (number + 10_000) for number in range(2_000)]
     whole = b"".join(lines)
     for cut in (2_200, 2_300, 2_401):
+        scan = ms.scan(gzip.compress(whole)[:cut], {"loss": r"loss=(\S+)"})
         with pytest.warns(ms.SourceWarning):
-            scan = ms.scan(gzip.compress(whole)[:cut], {"loss": r"loss=(\S+)"})
             values = scan.read_all()["value"].to_pylist()
         assert values == [float(number + 10_000) for number in range(len(values))]
         assert scan.report.to_dict()["skipped"].get("cut_off", 0) <= 1
