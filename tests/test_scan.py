@@ -353,3 +353,19 @@ def test_no_warning_on_a_clean_scan():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert count_points(b"loss=1\n") == 1
+
+
+def test_p9_a_source_may_watch_its_scan_and_may_not_use_it():
+    """Progress never waits; what would wait for itself is an error that says so."""
+    seen = []
+
+    def chunks():
+        for number in range(3):
+            yield b"loss=%d\n" % number
+            seen.append(scan.progress[0])
+            with pytest.raises(RuntimeError, match="cannot use the scan"):
+                next(iter(scan._scanner.report()))
+
+    scan = ms.scan(chunks(), {"loss": r"loss=(\d+)"})
+    assert scan.read_all()["value"].to_pylist() == [0, 1, 2]
+    assert seen[-1] > 0

@@ -119,7 +119,7 @@ struct Shared {
     /// Room came free, or work became ready.
     changed: Condvar,
     stop: AtomicBool,
-    bytes_read: AtomicU64,
+    bytes_read: Arc<AtomicU64>,
 }
 
 struct Queue {
@@ -334,7 +334,7 @@ impl Scan {
             produced: Condvar::new(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
-            bytes_read: AtomicU64::new(0),
+            bytes_read: Arc::default(),
         });
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         let inline = (threads == 0)
@@ -377,9 +377,9 @@ impl Scan {
         &self.matcher
     }
 
-    /// Raw bytes read so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.shared.bytes_read.load(Ordering::Relaxed)
+    /// Counter of the raw bytes read so far, to be looked at while another thread takes batches.
+    pub fn bytes_read(&self) -> Arc<AtomicU64> {
+        self.shared.bytes_read.clone()
     }
 
     /// Works or waits for the next batch, at most about `patience`. `Ok(None)` when the time is up;

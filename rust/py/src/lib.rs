@@ -9,7 +9,11 @@ mod report;
 mod sources;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -137,6 +141,9 @@ fn definition(argument: DefinitionArg) -> PyResult<Definition> {
 struct Scanner {
     scan: Mutex<Scan>,
     raised: Raised,
+    /// The thread that is inside the scan: its sources may call back.
+    inside: Mutex<Option<ThreadId>>,
+    bytes_read: Arc<AtomicU64>,
     total: Option<u64>,
     process: u32,
 }
@@ -204,12 +211,20 @@ impl Scanner {
             let matcher = Arc::new(Matcher::new(Arc::new(set), strategy));
             Scan::new(matcher, sources, options).map_err(|error| error.to_string())
         });
-        let scan = Mutex::new(scan.map_err(PyValueError::new_err)?);
-        Ok(Self { scan, raised, total, process: std::process::id() })
+        let scan = scan.map_err(PyValueError::new_err)?;
+        let bytes_read = scan.bytes_read();
+        Ok(Self {
+            scan: Mutex::new(scan),
+            raised,
+            inside: Mutex::default(),
+            bytes_read,
+            total,
+            process: std::process::id(),
+        })
     }
 
     fn schema_capsule<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        arrow::schema_capsule(py, self.lock(py).schema())
+        arrow::schema_capsule(py, self.lock(py)?.schema())
     }
 
     /// The next batch as `(arrow_schema, arrow_array)`; None at the end.
@@ -220,13 +235,16 @@ impl Scanner {
             ));
         }
         loop {
+            self.refuse_reentry()?;
             let (outcome, over) = py.detach(|| {
                 let mut scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner);
+                self.set_inside(Some(thread::current().id()));
                 let outcome = scan.next_batch(PATIENCE);
+                self.set_inside(None);
                 (outcome, scan.is_over())
             });
             if let Some(error) = self.raised.take() {
-                self.close(py);
+                self.close(py)?;
                 return Err(error);
             }
             match outcome {
@@ -240,45 +258,60 @@ impl Scanner {
 
     /// The account so far.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        report::to_dict(py, &self.lock(py))
+        report::to_dict(py, &*self.lock(py)?)
     }
 
     /// The table of rejected texts as `(arrow_schema, arrow_array)`.
     fn rejects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        arrow::batch_capsules(py, &report::rejects(&self.lock(py)))
+        arrow::batch_capsules(py, &report::rejects(&*self.lock(py)?))
     }
 
     /// Raw bytes read, and how many there are where that is known.
-    fn progress(&self, py: Python<'_>) -> (u64, Option<u64>) {
-        (self.lock(py).bytes_read(), self.total)
+    ///
+    /// Never waits, so that another thread may draw it while this one works.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (self.bytes_read.load(Ordering::Relaxed), self.total)
     }
 
     /// Stops the scan and lets go of its sources.
-    fn close(&self, py: Python<'_>) {
-        self.lock(py).close();
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock(py)?.close();
+        Ok(())
     }
 }
 
 impl Scanner {
+    fn set_inside(&self, thread: Option<ThreadId>) {
+        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+    }
+
+    /// A source that calls its own scan would wait for itself for ever.
+    fn refuse_reentry(&self) -> PyResult<()> {
+        let inside = *self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside == Some(thread::current().id()) {
+            return Err(PyRuntimeError::new_err("a source cannot use the scan that is reading it"));
+        }
+        Ok(())
+    }
+
     /// Another thread may hold the scan while it works, so the wait happens without the GIL.
-    fn lock(&self, py: Python<'_>) -> std::sync::MutexGuard<'_, Scan> {
-        match self.scan.try_lock() {
-            Ok(guard) => guard,
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => {
-                // The guard cannot cross `detach`; wait there, then take it.
-                loop {
-                    py.detach(|| drop(self.scan.lock()));
-                    if let Ok(guard) = self.scan.try_lock() {
-                        return guard;
-                    }
-                }
+    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Scan>> {
+        self.refuse_reentry()?;
+        loop {
+            match self.scan.try_lock() {
+                Ok(guard) => return Ok(guard),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                // The guard cannot cross `detach`; wait there, then try again.
+                Err(TryLockError::WouldBlock) => py.detach(|| drop(self.scan.lock())),
             }
         }
     }
 
     fn error(&self, py: Python<'_>, error: ScanError) -> PyErr {
-        let scan = self.lock(py);
+        let scan = match self.lock(py) {
+            Ok(scan) => scan,
+            Err(error) => return error,
+        };
         match error {
             ScanError::Rejected(rejected) => {
                 let reject = rejected.reject;
