@@ -288,12 +288,7 @@ impl RecordBuffer {
     pub fn spare(&mut self, at_least: usize) -> &mut [u8] {
         let wanted = at_least.min(self.block).max(1);
         if self.bytes.len() - self.end < wanted {
-            let carry = self.end - self.start;
-            if carry > self.origin {
-                self.allocate(carry.next_power_of_two().max(PAGE));
-            } else {
-                self.move_carry(self.origin - carry);
-            }
+            self.make_room();
         }
         &mut self.bytes[self.end..]
     }
@@ -301,14 +296,19 @@ impl RecordBuffer {
     /// Room for a whole block, for readers that fill it at once.
     pub fn spare_block(&mut self) -> &mut [u8] {
         if self.end != self.origin {
-            let carry = self.end - self.start;
-            if carry > self.origin {
-                self.allocate(carry.next_power_of_two().max(PAGE));
-            } else {
-                self.move_carry(self.origin - carry);
-            }
+            self.make_room();
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// Puts what is carried over right before the page-aligned address.
+    fn make_room(&mut self) {
+        let carry = self.end - self.start;
+        if carry > self.origin {
+            self.allocate(carry.next_power_of_two().max(PAGE));
+        } else {
+            self.move_carry(self.origin - carry);
+        }
     }
 
     fn move_carry(&mut self, to: usize) {
