@@ -206,6 +206,7 @@ impl Extractor {
             }
             Encoding::Utf16Le | Encoding::Utf16Be => {
                 self.state.wide = true;
+                self.buffer.set_wide();
                 let mut decoder = Box::new(Utf16Decoder::new(encoding == Encoding::Utf16Be));
                 let mut utf8 = Vec::new();
                 decoder.push(text, &mut utf8);

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::encoding::utf16_len;
 use memchr::{memchr, memchr2, memchr3, memmem, memrchr};
 
 const ESCAPED_CR: &[u8] = b"#015";
@@ -231,6 +232,8 @@ pub(crate) struct RecordBuffer {
     framing: Framing,
     max_record: usize,
     block: usize,
+    /// The bytes were UTF-16 in the source.
+    wide: bool,
     /// The current record is too long; its bytes are dropped until its end.
     skipping: bool,
     /// The last terminator was a long run of backspaces that may go on.
@@ -262,6 +265,7 @@ impl RecordBuffer {
             framing,
             max_record,
             block,
+            wide: false,
             skipping: false,
             in_run: false,
         };
@@ -272,7 +276,12 @@ impl RecordBuffer {
     /// Forgets everything but the memory, for the next source.
     pub fn clear(&mut self) {
         (self.start, self.end, self.scanned) = (self.origin, self.origin, self.origin);
-        (self.skipping, self.in_run) = (false, false);
+        (self.wide, self.skipping, self.in_run) = (false, false, false);
+    }
+
+    /// Says that the source is UTF-16.
+    pub fn set_wide(&mut self) {
+        self.wide = true;
     }
 
     /// Whether a record has begun whose end is not known.
@@ -393,11 +402,16 @@ impl RecordBuffer {
             self.in_run = true;
             return Piece::Block(self.take(end));
         }
-        if self.scanned - self.start > self.max_record {
+        if self.is_too_long(self.start..self.scanned) {
             self.skipping = true;
             return Piece::Dropped(self.take(self.scanned));
         }
         Piece::NeedMore
+    }
+
+    /// The limit counts bytes of the source, of which UTF-16 has fewer than UTF-8 for some characters.
+    fn is_too_long(&self, record: Range<usize>) -> bool {
+        record.len() > self.max_record && (!self.wide || utf16_len(&self.bytes[record]) > self.max_record as u64)
     }
 
     fn run_end(&self, start: usize) -> usize {
