@@ -14,13 +14,17 @@ STRATEGIES = ("prefiltered", "exhaustive")
 
 
 def engine_scan(
-    data: bytes, definitions: list[dict], labels: list[str], strategy: str, **options
+    source: object,
+    definitions: list[dict],
+    labels: list[str],
+    strategy: str = "prefiltered",
+    **options,
 ) -> tuple:
     """The engine's rows, with the values as bits and all labels of the list, and its report."""
     columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
     with pytest.MonkeyPatch.context() as patch:  # users do not choose the strategy
         patch.setattr(_engine, "Scanner", functools.partial(_engine.Scanner, strategy=strategy))
-        scan = ms.scan(data, definitions, columns=columns, **options)
+        scan = ms.scan(source, definitions, columns=columns, **options)
     table = scan.read_all()
     rows = list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
     rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]

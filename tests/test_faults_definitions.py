@@ -1,23 +1,13 @@
 """Hostile definitions: refused with their place, or harmless; never a hang or a crash."""
 
 import json
-import struct
 import threading
 
 import metricsieve as ms
 import pytest
-from comparison import assert_equal
+from comparison import assert_equal, engine_scan
 
 LINE = 1 << 18
-
-
-def engine_scan(source, definitions, labels, **options):
-    """The engine's rows in the form of `oracle_scan`, from any kind of source, and its report."""
-    columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
-    found = ms.scan(source, definitions, columns=columns, **options)
-    rows = [tuple(row.values()) for row in found.read_all().to_pylist()]
-    rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
-    return rows, found.report.to_dict()
 
 
 def refusal(definition):

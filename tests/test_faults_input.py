@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from comparison import assert_equal, oracle_scan
+from comparison import assert_equal, engine_scan, oracle_scan
 
 LOSS = [{"Name": "loss", "Regex": r"loss=(\S+)"}]
 CLOSED = [{"Name": "loss", "Regex": r"loss=(\d+);"}]
@@ -41,15 +41,6 @@ each_codec = pytest.mark.parametrize("codec", CODECS)
 def run(*arguments, **options):
     options = {"capture_output": True, "text": True, "timeout": 60, **options}
     return subprocess.run([*PROGRAM, *map(str, arguments)], check=False, **options)
-
-
-def engine_scan(source, definitions, labels, **options):
-    """The engine's rows in the form of `oracle_scan`, from any kind of source, and its report."""
-    columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
-    found = ms.scan(source, definitions, columns=columns, **options)
-    rows = [tuple(row.values()) for row in found.read_all().to_pylist()]
-    rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
-    return rows, found.report.to_dict()
 
 
 def scan_all(source, definitions=LOSS, **options):

@@ -264,6 +264,20 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path):
     assert pc.sum(tables[0]["value"]).as_py() == 37.5
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_files_and_streams_that_alternate_keep_their_order(tmp_path, threads):
+    """Workers read the files ahead while the stream before them is read by the consumer."""
+    sources, expected = [], []
+    for number in range(12):
+        lines = [f"loss={number}.{line}\n".encode() for line in range(500)]
+        expected += [(line + 1, float(f"{number}.{line}")) for line in range(500)]
+        path = tmp_path / f"{number}.log"
+        path.write_bytes(b"".join(lines))
+        sources.append(path if number % 3 else iter(lines))
+    table = ms.scan(sources, LOSS, threads=threads).read_all()
+    assert list(zip(table["line"].to_pylist(), table["value"].to_pylist(), strict=True)) == expected
+
+
 def test_a_reader_that_raises_is_not_silent():
     """Its message is in the warning."""
 

@@ -24,7 +24,7 @@ use arrow_schema::SchemaRef;
 use crate::{
     batch::Batcher,
     error::Error,
-    extract::{ExtractOptions, Extractor, OnReject, Rejected},
+    extract::{Emit, ExtractOptions, Extractor, OnReject, Rejected},
     matcher::Matcher,
     report::{Report, Tally},
     rows::Rows,
@@ -34,6 +34,8 @@ use crate::{
 
 /// Undelivered rows, in bytes and per thread, at which workers wait.
 const AHEAD_BYTES: usize = 24 << 20;
+/// A worker without work looks again after this time, or when something changes.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// How a scan runs; none of it changes a row.
 #[derive(Debug, Clone)]
@@ -88,6 +90,8 @@ pub struct Scan {
     inline: Option<Inline>,
     /// Worker threads to start with the first batch that is asked for.
     unstarted: usize,
+    /// Worker threads that were started.
+    workers: usize,
     options: ScanOptions,
     matcher: Arc<Matcher>,
     head: (usize, usize),
@@ -182,6 +186,18 @@ impl Shared {
         self.produced.notify_one();
     }
 
+    /// The unit to work on: the claimed one, or the first of the source that is opened for it.
+    fn take_up(&self, claim: Claim, split_bytes: u64) -> Option<Unit> {
+        match claim {
+            Claim::Unit(unit) => Some(unit),
+            Claim::Source(index, source) => {
+                let units = guarded(|| unit::open(index, source, split_bytes)).unwrap_or_else(Err);
+                self.opened(index, units)
+            }
+            Claim::Nothing => None,
+        }
+    }
+
     /// Registers the units of a source that was opened; the first is returned to be worked on.
     fn opened(&self, source: usize, units: io::Result<Vec<Unit>>) -> Option<Unit> {
         match units {
@@ -222,34 +238,30 @@ impl Queue {
 fn work(shared: &Shared, extractor: &mut Extractor, mut unit: Unit, block: usize) {
     let place = (unit.source, unit.split);
     unit.begin(extractor);
-    let mut emit = |rows| shared.deliver(place, rows);
-    let error = loop {
-        if shared.stopped() {
-            return;
+    while !shared.stopped() {
+        if let Some(ended) = step(shared, extractor, &mut unit, block, &mut |rows| shared.deliver(place, rows)) {
+            return shared.end(place, ended);
         }
-        match unit.step(extractor, block, &mut emit) {
-            Ok(Step::Read(bytes)) => {
-                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-            }
-            Ok(Step::Done(bytes)) => {
-                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-                break None;
-            }
-            Ok(Step::Stopped) => break None,
-            Err(error) => break Some(error),
+    }
+}
+
+/// Reads and extracts one piece of a unit; gives its account when it is through.
+fn step(shared: &Shared, extractor: &mut Extractor, unit: &mut Unit, block: usize, emit: Emit) -> Option<Ended> {
+    let (bytes, error) = match unit.step(extractor, block, emit) {
+        Ok(Step::Read(bytes)) => {
+            shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+            return None;
         }
+        Ok(Step::Done(bytes)) => (bytes, None),
+        Ok(Step::Stopped) => (0, None),
+        Err(error) => (0, Some(error)),
     };
-    let ended = end_unit(extractor, &unit, error, &mut emit);
-    shared.end(place, ended);
+    shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    Some(end_unit(extractor, unit, error, emit))
 }
 
 /// What is left of a unit when its bytes are through: the last record, the last rows, the counts.
-fn end_unit(
-    extractor: &mut Extractor,
-    unit: &Unit,
-    error: Option<io::Error>,
-    emit: &mut dyn FnMut(Rows) -> bool,
-) -> Ended {
+fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, emit: Emit) -> Ended {
     let mut rejected = extractor.take_rejected();
     if error.is_some() {
         extractor.cut_off();
@@ -271,28 +283,18 @@ fn end_unit(
 fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: usize) {
     while !shared.stopped() {
         let claim = shared.lock().claim(false);
-        let unit = match claim {
-            Claim::Unit(unit) => Some(unit),
-            Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, source, split_bytes)).unwrap_or_else(Err);
-                shared.opened(index, units)
+        if matches!(claim, Claim::Nothing) {
+            // Another worker may be opening a file that has work for this one.
+            let queue = shared.lock();
+            if queue.ready.is_empty() {
+                drop(shared.changed.wait_timeout(queue, IDLE));
             }
-            Claim::Nothing => {
-                // Another worker may be opening a file that has work for this one.
-                let queue = shared.lock();
-                if queue.sources.iter().all(|(_, source)| matches!(source, Source::Stream(_))) && queue.ready.is_empty()
-                {
-                    let waited = shared.changed.wait_timeout(queue, Duration::from_millis(20));
-                    drop(waited);
-                }
-                continue;
-            }
-        };
-        let Some(unit) = unit else { continue };
+            continue;
+        }
+        let Some(unit) = shared.take_up(claim, split_bytes) else { continue };
         let place = (unit.source, unit.split);
         if let Err(error) = guarded(|| work(shared, &mut extractor, unit, block)) {
-            let tally = extractor.take_tally();
-            shared.end(place, Ended { tally, error: Some(error), rejected: None });
+            shared.end(place, Ended { tally: extractor.take_tally(), error: Some(error), rejected: None });
         }
     }
 }
@@ -337,14 +339,13 @@ impl Scan {
             bytes_read: Arc::default(),
         });
         let threads = if threads == 1 || streams_only { 0 } else { threads };
-        let inline = (threads == 0)
-            .then(|| Inline { extractor: Extractor::new(matcher.clone(), &columns, options.extract), unit: None });
         Ok(Self {
             report: Report::new(&set, labels.len()),
             batcher: Batcher::new(columns, set, &labels, options.line_numbers),
             batch_rows: options.extract.batch_rows.max(1),
-            inline,
+            inline: None,
             unstarted: threads,
+            workers: 0,
             shared,
             options,
             matcher,
@@ -411,18 +412,18 @@ impl Scan {
     /// Starts the workers; where the system gives none, the consumer does the work.
     fn start(&mut self) {
         for number in 0..std::mem::take(&mut self.unstarted) {
-            let (shared, options) = (self.shared.clone(), &self.options);
-            let (split, block) = (options.split_bytes, options.extract.block_bytes);
-            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), options.extract);
+            let (shared, extractor) = (self.shared.clone(), self.extractor());
+            let (split, block) = (self.options.split_bytes, self.options.extract.block_bytes);
             let builder = thread::Builder::new().name(format!("metricsieve-{number}"));
             if builder.spawn(move || worker(&shared, extractor, split, block)).is_err() {
                 break;
             }
+            self.workers += 1;
         }
-        if !self.has_workers() && self.inline.is_none() {
-            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract);
-            self.inline = Some(Inline { extractor, unit: None });
-        }
+    }
+
+    fn extractor(&self) -> Extractor {
+        Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract)
     }
 
     fn is_running(&self) -> bool {
@@ -533,84 +534,53 @@ impl Scan {
     }
 
     /// Whether the head of the queue is the consumer's own work.
-    fn takes_part(&mut self) -> bool {
+    fn takes_part(&self) -> bool {
         if self.inline.as_ref().is_some_and(|inline| inline.unit.is_some()) {
             return true;
         }
         let queue = self.shared.lock();
-        let waiting = queue.results.contains_key(&self.head);
-        if waiting {
-            return false;
-        }
-        let stream = self.head_is_stream(&queue);
-        drop(queue);
-        if stream && self.inline.is_none() {
-            let extractor = Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract);
-            self.inline = Some(Inline { extractor, unit: None });
-        }
-        stream || (self.inline.is_some() && !self.has_workers())
-    }
-
-    fn has_workers(&self) -> bool {
-        Arc::strong_count(&self.shared) > 1
+        !queue.results.contains_key(&self.head) && (self.workers == 0 || self.head_is_stream(&queue))
     }
 
     /// One step of the unit at the head.
     fn work_inline(&mut self) {
         let shared = self.shared.clone();
-        let Some(inline) = &mut self.inline else { return };
+        let mut inline = self.inline.take().unwrap_or_else(|| Inline { extractor: self.extractor(), unit: None });
         if inline.unit.is_none() {
-            let claim = if Arc::strong_count(&shared) > 2 {
+            let claim = if self.workers > 0 {
                 // Workers do the files; the stream at the head is all there is to do here.
                 shared.lock().sources.pop_front().map_or(Claim::Nothing, |(index, source)| Claim::Source(index, source))
             } else {
                 shared.lock().claim(true)
             };
-            let unit = match claim {
-                Claim::Unit(unit) => Some(unit),
-                Claim::Source(index, source) => {
-                    let units = guarded(|| unit::open(index, source, self.options.split_bytes)).unwrap_or_else(Err);
-                    shared.opened(index, units)
-                }
-                Claim::Nothing => None,
+            inline.unit = shared.take_up(claim, self.options.split_bytes);
+            if let Some(unit) = &inline.unit {
+                unit.begin(&mut inline.extractor);
+            }
+        }
+        if let Some(mut unit) = inline.unit.take() {
+            let place = (unit.source, unit.split);
+            let mut out = VecDeque::new();
+            let mut emit = |rows| {
+                out.push_back(rows);
+                true
             };
-            let Some(unit) = unit else { return };
-            unit.begin(&mut inline.extractor);
-            inline.unit = Some(unit);
-        }
-        let Some(unit) = &mut inline.unit else { return };
-        let place = (unit.source, unit.split);
-        let mut out = VecDeque::new();
-        let mut emit = |rows| {
-            out.push_back(rows);
-            true
-        };
-        let extractor = &mut inline.extractor;
-        let block = self.options.extract.block_bytes;
-        let step = guarded(|| unit.step(extractor, block, &mut emit)).unwrap_or_else(Err);
-        let end = match step {
-            Ok(Step::Read(bytes)) => {
-                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-                None
+            let (extractor, block) = (&mut inline.extractor, self.options.extract.block_bytes);
+            let end = guarded(|| step(&shared, extractor, &mut unit, block, &mut emit)).unwrap_or_else(|error| {
+                Some(Ended { tally: extractor.take_tally(), error: Some(error), rejected: None })
+            });
+            if end.is_none() {
+                inline.unit = Some(unit);
             }
-            Ok(Step::Done(bytes)) => {
-                shared.bytes_read.fetch_add(bytes, Ordering::Relaxed);
-                Some(end_unit(extractor, unit, None, &mut emit))
+            if !out.is_empty() || end.is_some() {
+                let mut queue = shared.lock();
+                queue.undelivered += out.iter().map(Rows::size).sum::<usize>();
+                let output = queue.results.entry(place).or_default();
+                output.rows.append(&mut out);
+                output.end = end;
             }
-            Ok(Step::Stopped) => Some(end_unit(extractor, unit, None, &mut emit)),
-            Err(error) => Some(end_unit(extractor, unit, Some(error), &mut emit)),
-        };
-        if out.is_empty() && end.is_none() {
-            return;
         }
-        if end.is_some() {
-            inline.unit = None;
-        }
-        let mut queue = shared.lock();
-        queue.undelivered += out.iter().map(Rows::size).sum::<usize>();
-        let output = queue.results.entry(place).or_default();
-        output.rows.append(&mut out);
-        output.end = end;
+        self.inline = Some(inline);
     }
 
     /// Stops the workers and lets go of all sources; rows that were not taken are lost.

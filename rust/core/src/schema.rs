@@ -1,7 +1,7 @@
 //! The columns: names, types, nullability. The only place that knows them.
 //!
 //! [`Columns`] is made from the definitions and the options alone, before anything is read; `batch`
-//! fills it. The promises are those of `docs` and README: see [`Columns::schema`].
+//! fills it. Names and types are public promises.
 
 use std::{collections::HashMap, sync::Arc};
 
