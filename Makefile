@@ -8,7 +8,7 @@ test: .venv/native ; cargo test --locked --workspace --exclude metricsieve-py &&
 lint: .venv/native ; cargo fmt --check && cargo clippy --locked --workspace --all-targets -- -D warnings && $(PY) tools/check_boundaries.py && $(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) -m mypy.stubtest metricsieve._native
 fmt: .venv/native ; cargo fmt && $(PY) -m ruff check --fix && $(PY) -m ruff format
 docs: ; RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package metricsieve-core
-bench: .venv/native ; $(PY) benches/run.py
+bench: .venv/native ; $(PY) benches/prepare.py && $(PY) benches/run.py $(ARGS)
 check: lint docs test
 
 .venv/native: pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml') ; ./tools/build && touch $@

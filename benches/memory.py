@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from workloads import MIB, WORKLOADS
 
@@ -63,6 +64,25 @@ def child(name: str, path: str, threads: int) -> None:
     print(before, peak_rss(), points, time.perf_counter() - begin)
 
 
+class Measured(NamedTuple):
+    """What a scan in a fresh process said: bytes resident before and at most, points, seconds."""
+
+    before: int
+    peak: int
+    points: int
+    seconds: float
+
+
+def measured(name: str, path: Path, threads: int) -> Measured:
+    command = [sys.executable, __file__, "--child", name, str(path), str(threads)]
+    before, peak, points, seconds = subprocess.check_output(command, text=True).split()
+    return Measured(int(before), int(peak), int(points), float(seconds))
+
+
+def bound(threads: int) -> int:
+    return (128 + 64 * threads) * MB
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gb", type=float, default=5, help="size of the large file")
@@ -81,15 +101,12 @@ def main() -> int:
         for gb in sorted({min(0.1, options.gb), options.gb}):
             path, expected = repeated(name, options.data, round(gb * 1e9))
             for threads in options.threads:
-                command = [sys.executable, __file__, "--child", name, str(path), str(threads)]
-                out = subprocess.check_output(command, text=True).split()
-                before, peak, points, seconds = int(out[0]), int(out[1]), int(out[2]), float(out[3])
-                bound = (128 + 64 * threads) * MB
-                good = peak <= bound and points == expected
+                before, peak, points, seconds = measured(name, path, threads)
+                good = peak <= bound(threads) and points == expected
                 failures += not good
                 print(
                     f"{name:10} {gb:5g} GB  {threads} threads  peak {peak / MB:6.1f} MB "
-                    f"(before the scan {before / MB:.1f}, bound {bound / MB:.0f})  "
+                    f"(before the scan {before / MB:.1f}, bound {bound(threads) / MB:.0f})  "
                     f"{points:,} points  {path.stat().st_size / 1e6 / seconds:,.0f} MB/s"
                     f"{'' if good else '  FAILED'}",
                     flush=True,
