@@ -77,15 +77,17 @@ def building(data: Path, rounds: int) -> Series:
 
 
 def peaks(data: Path, mb: float, rounds: int) -> Series:
-    """Peak resident memory while iterating: a file of 2 `mb`, another of 16 `mb`; many small ones.
+    """Peak resident memory while iterating: a file of 100 MB, one of 1 GB; many small ones.
+
+    With a small `mb` the files are smaller; `memory.py` takes larger ones.
 
     Raises:
         AssertionError: a scan found a wrong number of points.
     """
     found: Series = {}
     for name in ("sparse-8", "dense-8"):
-        for size, times in (("small", 2), ("large", 16)):
-            path, expected = memory.repeated(name, data, round(times * mb * 1e6))
+        for size, megabytes in (("small", min(100, 2 * mb)), ("large", min(1000, 16 * mb))):
+            path, expected = memory.repeated(name, data, round(megabytes * 1e6))
             for threads in (1, 2):
                 key = f"{name}, {size} file, {threads} threads MB"
                 found[key] = []
