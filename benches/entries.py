@@ -126,7 +126,8 @@ def python(workload: Workload, peer: str) -> Run:
 
 @cache
 def grep_program() -> str | None:
-    return shutil.which("rg") or shutil.which("rg", path=str(HERE / ".bin" / "bin"))
+    """Our own copy goes first: that of a distribution may be years old."""
+    return shutil.which("rg", path=str(HERE / ".bin" / "bin")) or shutil.which("rg")
 
 
 def ripgrep(workload: Workload, flags: list[str], data: Path) -> Run:

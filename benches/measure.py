@@ -22,7 +22,7 @@ CORES = sorted(os.sched_getaffinity(0))
 class Outcome(NamedTuple):
     """What one run of an entry found and took."""
 
-    count: int
+    found: int
     seconds: float
 
 
@@ -98,8 +98,8 @@ def measure_once(entry: Entry) -> None:
         return
     finally:
         os.sched_setaffinity(0, CORES)
-    if entry.expected is not None and outcome.count != entry.expected:
-        entry.failure = f"found {outcome.count:,}, not {entry.expected:,}"
+    if entry.expected is not None and outcome.found != entry.expected:
+        entry.failure = f"found {outcome.found:,}, not {entry.expected:,}"
         entry.wrong = True
         return
     entry.rates.append(entry.workload.text_bytes / 1e6 / outcome.seconds)

@@ -27,7 +27,7 @@ BLOCK = 32 * MIB
 def peak_rss() -> int:
     """Peak of this process in bytes; unlike `ru_maxrss` without that of its parent."""
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status).group(1)) * 1024
+    return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024
 
 
 def repeated(name: str, home: Path, size: int) -> tuple[Path, int]:

@@ -80,19 +80,30 @@ def arguments() -> argparse.Namespace:
 
 
 def measure_all(options: argparse.Namespace) -> tuple[list[dict[str, Any]], Series, list[str]]:
-    """Results of the workloads, costs, and the failures of the latter."""
-    results = []
-    for name in options.chosen:
-        results.append(run_workload(name, options))
-        series = results[-1]["series"]
-        one, two = median(series.get("one")), median(series.get("two"))
-        text = f"{name}: {table.cell(one)} MB/s, two CPUs {table.cell(two)}"
-        print(text, *results[-1]["failures"], sep="; ", file=sys.stderr, flush=True)
-    found, failures = costs(options.data, options.mb, options.rounds) if options.costs else ({}, [])
+    """Results of the workloads, costs, and the failures of the latter.
+
+    An interrupt ends the measuring: what is there is shown, never recorded.
+    """
+    results: list[dict[str, Any]] = []
+    found: Series = {}
+    failures: list[str] = []
+    try:
+        for name in options.chosen:
+            results.append(run_workload(name, options))
+            series = results[-1]["series"]
+            one, two = median(series.get("one")), median(series.get("two"))
+            text = f"{name}: {table.cell(one)} MB/s, two CPUs {table.cell(two)}"
+            print(text, *results[-1]["failures"], sep="; ", file=sys.stderr, flush=True)
+        if options.costs:
+            found, failures = costs(options.data, options.mb, options.rounds)
+    except KeyboardInterrupt:
+        failures.append("interrupted")
     return results, found, failures
 
 
-def keep(options: argparse.Namespace, console: Console, busy: float, content: dict) -> bool:
+def keep(
+    options: argparse.Namespace, console: Console, busy: float, content: dict[str, Any]
+) -> bool:
     """Record the run, unless other processes make it worthless."""
     if busy > LOAD_LIMIT and not options.force:
         console.print("[red]not recorded: other processes kept the machine busy (--force?)")
@@ -115,10 +126,7 @@ def main() -> int:
     busy = load.since()
     if busy > LOAD_LIMIT:
         console.print(f"[yellow]other processes use {busy:.0%} of the CPUs: figures are noise")
-    try:
-        results, found, failures = measure_all(options)
-    except KeyboardInterrupt:
-        return 130
+    results, found, failures = measure_all(options)
     rows = list(standing({result["workload"]: result["series"] for result in results}, found))
     table.show(console, results, rows, missing)
     for failure in failures:
@@ -127,7 +135,9 @@ def main() -> int:
     if busy > LOAD_LIMIT:
         console.print(f"[yellow]other processes used up to {busy:.0%} of the CPUs")
     failed = bool(failures) or any(result["wrong"] for result in results)
-    if options.record:
+    if options.record and failed:
+        console.print("[red]not recorded: not everything was measured, or not rightly")
+    elif options.record:
         content = {"goals": rows, "costs": found, "results": results}
         failed |= not keep(options, console, busy, content)
     return 1 if failed else 0
