@@ -22,7 +22,7 @@ import metricsieve as ms
 from measure import Entry, Outcome, Series, paired
 from metricsieve import _engine
 from metricsieve._scan import Scan
-from python_peers import MODULES
+from python_peers import MODULES, longest_literal
 from workloads import MIB, Workload, make
 
 HERE = Path(__file__).parent
@@ -106,8 +106,11 @@ def rust(data: Path, workload: Workload, peer: str, *arguments: str) -> Run:
     def run() -> Outcome:
         home.mkdir(exist_ok=True)
         (home / "paths").write_text("".join(f"{path}\n" for path in workload.paths))
-        patterns = "".join(d["Regex"] + "\n" for d in workload.definitions)
-        (home / "patterns").write_text(patterns)
+        regexes = [d["Regex"] for d in workload.definitions]
+        (home / "patterns").write_text("".join(f"{regex}\n" for regex in regexes))
+        if peer == "prefilter":
+            literals = "".join(longest_literal(regex) + "\n" for regex in regexes)
+            (home / "literals").write_text(literals)
         return _spawn([str(PEERS), peer, *arguments, f"@{home / 'paths'}"])
 
     return run
@@ -208,30 +211,40 @@ def _greps(data: Path, whole: Workload) -> list[Entry]:
     ]
 
 
+def _in_rust(data: Path, whole: Workload, slow: Workload) -> list[Entry]:
+    """The work itself, as it is done in Rust without an engine of our own."""
+    count = len(whole.definitions)
+    if whole.grep is None or count > 1000 or not PEERS.exists():
+        return []
+    patterns, literals = (str(data / "lists" / name) for name in ("patterns", "literals"))
+    text = whole if count <= 200 else slow
+    found = [Entry("regexset", text, rust(data, text, "regexset", patterns), text.points)]
+    if all(longest_literal(d["Regex"]) for d in whole.definitions):
+        run = rust(data, whole, "prefilter", patterns, literals)
+        found.append(Entry("prefilter", whole, run, whole.points))
+    return found
+
+
 def _slow(name: str, data: Path, whole: Workload, mb: float) -> list[Entry]:
-    """Peers that get less text."""
+    """Peers that get less text: of `real` least, whose definitions take Python seconds a MB."""
     count = len(whole.definitions)
 
     def sized(most: float, budget: float) -> Workload:
         return make(name, data, size_for(most, budget, mb, count))
 
-    slow, loop = sized(8, 400), sized(2, 16) if name != "real" else sized(1, 200)
-    found = [
-        Entry("exhaustive", slow, Native(slow, 1, "exhaustive"), slow.points),
-        Entry("re-loop", loop, python(loop, "re-loop"), loop.matches),
-    ]
-    plain = whole.grep is not None
-    if plain or whole.terminal:
-        best = sized(8, 80) if name != "real" else sized(4, 800)
+    slow = sized(8, 400)
+    loop = sized(1, 200) if name == "real" else sized(2, 16)
+    best = sized(4, 800) if name == "real" else sized(8, 80)
+    found = [Entry("re-loop", loop, python(loop, "re-loop"), loop.matches)]
+    if count <= 1000:
+        found.append(Entry("exhaustive", slow, Native(slow, 1, "exhaustive"), slow.points))
+    if whole.grep is not None or whole.terminal:
         found.append(Entry("re-union", best, python(best, "re-union"), best.matches))
-        if plain:
-            found.append(Entry("re-finditer", best, python(best, "re-finditer"), best.points))
-    if plain and count <= 1000 and PEERS.exists():
-        text = whole if count <= 200 else slow
-        run = rust(data, text, "regexset", str(data / "lists" / "patterns"))
-        found.append(Entry("regexset", text, run, text.points))
+    if whole.grep is not None:
+        found.append(Entry("re-finditer", best, python(best, "re-finditer"), best.points))
+    found += _in_rust(data, whole, slow)
     if name in COMPARED:
-        found += _others(data, sized(8, 80), loop)
+        found += _others(data, best, loop)
     return found
 
 

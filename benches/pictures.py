@@ -35,6 +35,7 @@ PEERS = {
     "rg -oN": Style("ripgrep -oN (texts only)", "#1f6fb2"),
     "rg -on -b": Style("ripgrep -on -b", "#6baed6"),
     "regexset": Style("Rust, RegexSet + captures", "#7a5195"),
+    "prefilter": Style("Rust, literals + captures", "#c77cbb"),
     "re-best": Style("Python, best form", "#2e8b57"),
     "re-loop": Style("Python, loop", "#8c8c8c"),
     "read": Style("read(2) alone", "#333333", 1.2, "--"),

@@ -29,6 +29,7 @@ RATES = {
         "one",
         "exhaustive",
         "regexset",
+        "prefilter",
         "re-loop",
         "re-union",
         "re-finditer",
@@ -48,7 +49,9 @@ def cell(number: float | None) -> str:
         return "-"
     if number >= 100:
         return f"{number:,.0f}"
-    return f"{number:.2f}" if number < 10 else f"{number:.1f}"
+    if number >= 10:
+        return f"{number:.1f}"
+    return f"{number:.2f}" if number >= 0.1 else f"{number:.2g}"
 
 
 def rates(results: list[dict[str, Any]]) -> Iterable[Table]:

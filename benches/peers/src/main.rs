@@ -11,15 +11,24 @@
 //! peers memory FILE                 line feeds of a file that was read before
 //! peers gunzip FILE...              decompression alone
 //! peers regexset PATTERNS FILE...   a RegexSet on each line, captures of what matched
+//! peers prefilter PATTERNS LITERALS FILE...   literals over blocks, captures on their lines
 //! ```
 
 mod floors;
+mod prefilter;
 mod regexset;
 
 use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Any error ends the program; `entries.py` shows its text.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A point as the table of a user would hold it.
+pub struct Point {
+    _pattern: u32,
+    _line: u64,
+    _value: f64,
+}
 
 fn run() -> Outcome<()> {
     let mut arguments = env::args().skip(1);
@@ -48,6 +57,11 @@ fn run() -> Outcome<()> {
             let mut searcher = regexset::Searcher::new(&rest[0])?;
             begin = Instant::now();
             searcher.points(&rest[1..])?
+        }
+        "prefilter" => {
+            let mut searcher = prefilter::Searcher::new(&rest[0], &rest[1])?;
+            begin = Instant::now();
+            searcher.points(&rest[2..])?
         }
         _ => return Err(format!("no peer is called {name}").into()),
     };

@@ -8,16 +8,9 @@ use std::{
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
-use crate::Outcome;
+use crate::{Outcome, Point};
 
 const LIMIT: usize = 1 << 31;
-
-/// A point as the table of a user would hold it.
-struct Point {
-    _pattern: u32,
-    _line: u64,
-    _value: f64,
-}
 
 /// The compiled patterns.
 pub struct Searcher {
