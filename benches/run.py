@@ -8,10 +8,12 @@ medians of the ratios within a round. See README.md for what is measured and its
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="leave the slow peers out")
     parser.add_argument("--costs", action="store_true", help="memory and start-up; with all anyway")
     parser.add_argument("--record", action="store_true", help="write benches/record/DATE.json")
+    parser.add_argument("--against", type=Path, help="a record to show the change from")
     parser.add_argument("--force", action="store_true", help="record although busy")
     options = parser.parse_args()
     known = names()
@@ -79,37 +82,55 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def measure_all(options: argparse.Namespace) -> tuple[list[dict[str, Any]], Series, list[str]]:
-    """Results of the workloads, costs, and the failures of the latter.
+@dataclass(slots=True)
+class Measured:
+    """What a run found; `busy` is the greatest load of other processes in any part of it."""
 
-    An interrupt ends the measuring: what is there is shown, never recorded.
-    """
-    results: list[dict[str, Any]] = []
-    found: Series = {}
-    failures: list[str] = []
+    results: list[dict[str, Any]] = field(default_factory=list)
+    costs: Series = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    busy: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.failures) or any(result["wrong"] for result in self.results)
+
+
+def measure_all(options: argparse.Namespace, measured: Measured) -> None:
+    """Fills `measured`. An interrupt ends it: what is there is shown, never recorded."""
     try:
         for name in options.chosen:
-            results.append(run_workload(name, options))
-            series = results[-1]["series"]
-            one, two = median(series.get("one")), median(series.get("two"))
+            result = run_workload(name, options)
+            measured.results.append(result)
+            measured.busy = max(measured.busy, result["load"])
+            one, two = (median(result["series"].get(entry)) for entry in ("one", "two"))
             text = f"{name}: {table.cell(one)} MB/s, two CPUs {table.cell(two)}"
-            print(text, *results[-1]["failures"], sep="; ", file=sys.stderr, flush=True)
+            print(text, *result["failures"], sep="; ", file=sys.stderr, flush=True)
         if options.costs:
+            load = Load()
             found, failures = costs(options.data, options.mb, options.rounds)
+            measured.costs, measured.busy = found, max(measured.busy, load.since())
+            measured.failures += failures
     except KeyboardInterrupt:
-        failures.append("interrupted")
-    return results, found, failures
+        measured.failures.append("interrupted")
 
 
-def keep(
-    options: argparse.Namespace, console: Console, busy: float, content: dict[str, Any]
-) -> bool:
-    """Record the run, unless other processes make it worthless."""
-    if busy > LOAD_LIMIT and not options.force:
+def keep(options: argparse.Namespace, console: Console, measured: Measured, rows: list) -> bool:
+    """Record the run, unless it is worthless."""
+    if measured.failed:
+        console.print("[red]not recorded: not everything was measured, or not rightly")
+        return False
+    if measured.busy > LOAD_LIMIT and not options.force:
         console.print("[red]not recorded: other processes kept the machine busy (--force?)")
         return False
-    settings = {"mb": options.mb, "rounds": options.rounds, "forced": options.force}
-    target = record.write({"options": settings, "busy": round(busy, 3), **content})
+    content = {
+        "options": {"mb": options.mb, "rounds": options.rounds, "forced": options.force},
+        "busy": round(measured.busy, 3),
+        "goals": rows,
+        "costs": measured.costs,
+        "results": measured.results,
+    }
+    target = record.write(content)
     console.print(f"recorded in {target.relative_to(HERE.parent)}")
     return True
 
@@ -123,24 +144,21 @@ def main() -> int:
         return 2
     load = Load()
     time.sleep(0.5)
-    busy = load.since()
-    if busy > LOAD_LIMIT:
-        console.print(f"[yellow]other processes use {busy:.0%} of the CPUs: figures are noise")
-    results, found, failures = measure_all(options)
-    rows = list(standing({result["workload"]: result["series"] for result in results}, found))
-    table.show(console, results, rows, missing)
-    for failure in failures:
+    measured = Measured(busy=load.since())
+    if measured.busy > LOAD_LIMIT:
+        console.print(f"[yellow]other processes use {measured.busy:.0%} of the CPUs: only noise")
+    measure_all(options, measured)
+    series = {result["workload"]: result["series"] for result in measured.results}
+    rows = list(standing(series, measured.costs))
+    table.show(console, measured.results, rows, missing)
+    if options.against:
+        console.print(table.changes(measured.results, json.loads(options.against.read_text())))
+    for failure in measured.failures:
         console.print(f"[red]FAILED[/] {failure}")
-    busy = max([busy, *(result["load"] for result in results)])
-    if busy > LOAD_LIMIT:
-        console.print(f"[yellow]other processes used up to {busy:.0%} of the CPUs")
-    failed = bool(failures) or any(result["wrong"] for result in results)
-    if options.record and failed:
-        console.print("[red]not recorded: not everything was measured, or not rightly")
-    elif options.record:
-        content = {"goals": rows, "costs": found, "results": results}
-        failed |= not keep(options, console, busy, content)
-    return 1 if failed else 0
+    if measured.busy > LOAD_LIMIT:
+        console.print(f"[yellow]other processes used up to {measured.busy:.0%} of the CPUs")
+    recorded = keep(options, console, measured, rows) if options.record else True
+    return 0 if recorded and not measured.failed else 1
 
 
 if __name__ == "__main__":

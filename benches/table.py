@@ -98,6 +98,25 @@ def goals(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def changes(results: list[dict[str, Any]], before: dict[str, Any]) -> Table:
+    """Our rates against those of a record; with ripgrep's beside them, if the machine drifted."""
+    table = Table(title=f"since {before['date']}, {before['versions']['commit']}")
+    for name in ("workload", "one before", "now", "change", "two", "rg -oN", "read"):
+        table.add_column(name, justify="left" if name == "workload" else "right")
+    known = {result["workload"]: result["series"] for result in before["results"]}
+
+    def change(name: str, entry: str, now: dict[str, Any]) -> str:
+        old, new = median(known.get(name, {}).get(entry)), median(now.get(entry))
+        return f"{new / old - 1:+.0%}" if old and new else "-"
+
+    for result in results:
+        name, series = result["workload"], result["series"]
+        old, new = median(known.get(name, {}).get("one")), median(series.get("one"))
+        moved = [change(name, entry, series) for entry in ("one", "two", "rg -oN", "read")]
+        table.add_row(name, cell(old), cell(new), *moved)
+    return table
+
+
 def show(
     console: Console,
     results: list[dict[str, Any]],
