@@ -65,6 +65,7 @@ GOALS = [
     Goal("sparse-8", "two", "read two", 0.0, 0.5),
     Goal("sparse-8", "two", "scaled", 0.95),
     Goal("dense-8", "one", "rg -oN", 2.5, 8),
+    Goal("dense-8", "two", "scaled", 0.95),
     Goal("dotstar", "one", "rg -oN", 5, 8),
     Goal("many-40", "one", "rg -oN", 1.5),
     Goal("many-40", "one", "sparse-8", 0.0, 0.5),

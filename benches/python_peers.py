@@ -191,20 +191,30 @@ def re2_set(job: Job) -> Callable[[], int]:
     return run
 
 
+def before_group(regex: str) -> str:
+    """What of `regex` stands before its first group: each match of the whole begins with it."""
+    plain = re.match(r"(?:[^\\(\[|]|\\.|\[\^?\]?[^\]]*\])+(?=\()", regex)
+    branches = any(operation is _constants.BRANCH for operation, _ in _parser.parse(regex))
+    return plain.group() if plain and not branches else regex
+
+
 def hyperscan_block(job: Job) -> Callable[[], int]:
-    """Hyperscan over the whole text, Python's `re` for the groups on the lines that it names."""
+    """Hyperscan over the whole text, Python's `re` for the groups on the lines that it names.
+
+    It reports every place where a match may end, so it gets the patterns without their numbers.
+    """
     import hyperscan
 
     flags = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
     database = hyperscan.Database()
-    expressions = [regex.encode() for regex in job.regexes]
+    expressions = [before_group(regex).encode() for regex in job.regexes]
     database.compile(
         expressions=expressions,
         ids=list(range(len(expressions))),
         elements=len(expressions),
         flags=[flags] * len(expressions),
     )
-    patterns = [re.compile(expression) for expression in expressions]
+    patterns = [re.compile(regex.encode()) for regex in job.regexes]
 
     def run() -> int:
         rows = []

@@ -46,6 +46,12 @@ def definitions() -> list[dict[str, str]]:
     return found
 
 
+def fingerprint() -> str:
+    """Names and sizes of the corpus: other files need other counts."""
+    paths = [CORPUS / "definitions.jsonl", *sorted((CORPUS / "logs").glob("*.log"))]
+    return " ".join(f"{path.name}:{path.stat().st_size}" for path in paths)
+
+
 def _logs(size: int) -> bytes:
     """Whole logs in a seeded order, until `size` is reached or all are there."""
     paths = sorted((CORPUS / "logs").glob("*.log"))

@@ -150,7 +150,8 @@ def make(name: str, directory: Path, mb: float) -> Workload:
 def _make_real(directory: Path, mb: float) -> Workload:
     home = directory / f"real-{mb:g}"
     size = int(mb * MIB)
-    known = _kept(home, _version("real.py"), lambda: real.write(home / "real.log", size))
+    version = _version("real.py", extra=real.fingerprint())
+    known = _kept(home, version, lambda: real.write(home / "real.log", size))
     return Workload(
         [home / "real.log"],
         real.definitions(),
@@ -162,9 +163,9 @@ def _make_real(directory: Path, mb: float) -> Workload:
     )
 
 
-def _version(*sources: str) -> str:
-    """Changes when the code does that wrote a file."""
-    code = b"".join((HERE / source).read_bytes() for source in sources)
+def _version(*sources: str, extra: str = "") -> str:
+    """Changes when the code does that wrote a file, or what it was made of."""
+    code = b"".join((HERE / source).read_bytes() for source in sources) + extra.encode()
     return hashlib.sha256(code).hexdigest()[:12]
 
 
