@@ -79,6 +79,10 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
             if lack > 0:
                 moved[low] -= lack / 2
                 moved[high] += lack / 2
+    least = 0.02  # lower ones would stand beside the numbers of the x axis
+    for index in order:
+        moved[index] = least = max(least, moved[index])
+        least += gap
     return moved
 
 
