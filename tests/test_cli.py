@@ -198,6 +198,8 @@ def test_exit_130_when_interrupted_and_no_output_is_left(tmp_path):
     process = subprocess.Popen(
         [*PROGRAM, "scan", str(fifo), "-m", LOSS, "-o", str(tmp_path / "a.csv")],
         stderr=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with open(fifo, "wb"):  # opens when the program has opened its side
         deadline = time.monotonic() + 30

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMicrosecondArray, UInt32Array, UInt64Array, builder::StringDictionaryBuilder, types::Int32Type,
+    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
+    UInt32Array, UInt64Array, builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use crate::{
     definition::DefinitionSet,
-    rows::{Rows, Strings as Texts},
+    rows::{Point, Rows, Strings as Texts},
     schema::{Column, Columns, Strings},
 };
 
@@ -24,63 +24,89 @@ pub(crate) struct Batcher {
     metrics: Arc<StringArray>,
     sources: Arc<StringArray>,
     line_numbers: bool,
+    /// Columns without any value, by type, as long as the longest batch so far.
+    nulls: Vec<ArrayRef>,
 }
 
 impl Batcher {
     pub fn new(columns: Columns, definitions: Arc<DefinitionSet>, sources: &[String], line_numbers: bool) -> Self {
         let metrics = Arc::new(StringArray::from_iter_values(definitions.names()));
-        Self { columns, definitions, metrics, sources: Arc::new(StringArray::from_iter_values(sources)), line_numbers }
+        let sources = Arc::new(StringArray::from_iter_values(sources));
+        Self { columns, definitions, metrics, sources, line_numbers, nulls: Vec::new() }
     }
 
     pub fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    pub fn batch(&self, rows: Rows) -> RecordBatch {
+    pub fn batch(&mut self, rows: Rows) -> RecordBatch {
         let len = rows.len();
-        let Rows { definition, value, valid, source, line, offset, number, text, labels, origin, rank } = rows;
-        let [job, host, stream] = origin;
-        let (mut value, mut line, mut offset, mut number) = (Some(value), Some(line), Some(offset), Some(number));
-        let mut text = Some(text);
-        let mut labels: Vec<Option<Texts>> = labels.into_iter().map(Some).collect();
-        let mut build = |column: &Column| -> ArrayRef {
-            match column {
-                Column::Metric => {
-                    let ids = definition.iter().map(|id| self.definitions.name_id(*id as usize)).collect();
-                    self.shared(ids, &self.metrics, self.columns.strings == Strings::Plain)
-                }
-                Column::Source => self.shared(source.clone(), &self.sources, self.columns.plain_source),
-                Column::Value => {
-                    let nulls = (!valid.is_empty()).then(|| NullBuffer::new(BooleanBuffer::from(valid.clone())));
-                    Arc::new(Float64Array::new(once(&mut value), nulls))
-                }
-                Column::Timestamp => Arc::new(TimestampMicrosecondArray::new_null(len).with_timezone("UTC")),
-                Column::Line if self.line_numbers => Arc::new(UInt64Array::new(once(&mut line), None)),
-                Column::Line => Arc::new(UInt64Array::new_null(len)),
-                Column::Offset => Arc::new(UInt64Array::new(once(&mut offset), None)),
-                Column::Match => Arc::new(UInt32Array::new(once(&mut number), None)),
-                Column::Definition => Arc::new(Int32Array::from(definition.clone())),
-                Column::Rank if rank.is_empty() => Arc::new(Int32Array::new_null(len)),
-                Column::Rank => Arc::new(Int32Array::from(rank.clone())),
-                Column::Job => self.own_dictionary(&job, len),
-                Column::Host => self.own_dictionary(&host, len),
-                Column::Stream => self.own_dictionary(&stream, len),
-                Column::Label(index) => strings(labels[*index].take().unwrap_or_default()),
-                Column::Text => strings(text.take().unwrap_or_default()),
-            }
-        };
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.columns.len());
-        for (index, column) in self.columns.columns.iter().enumerate() {
+        let columns = self.columns.columns.clone();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
             // A column may be asked for twice; the second one shares the first one's array.
-            let array = match self.columns.columns[..index].iter().position(|earlier| earlier == column) {
+            let array = match columns[..index].iter().position(|earlier| earlier == column) {
                 Some(earlier) => arrays[earlier].clone(),
-                None => build(column),
+                None => self.column(column, &rows),
             };
+            debug_assert_eq!(array.len(), len);
             arrays.push(array);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(len));
         RecordBatch::try_new_with_options(self.columns.schema().clone(), arrays, &options)
             .expect("the arrays are built from the schema's own columns")
+    }
+
+    fn column(&mut self, column: &Column, rows: &Rows) -> ArrayRef {
+        fn each<T>(rows: &Rows, value: impl Fn(&Point) -> T) -> ScalarBuffer<T>
+        where
+            T: arrow_buffer::ArrowNativeType,
+        {
+            rows.points.iter().map(value).collect::<Vec<T>>().into()
+        }
+        match column {
+            Column::Metric => {
+                let ids = rows.points.iter().map(|point| self.definitions.name_id(point.definition as usize));
+                self.shared(ids.collect(), &self.metrics, self.columns.strings == Strings::Plain)
+            }
+            Column::Source => {
+                let runs = rows.sources.iter().flat_map(|(source, len)| std::iter::repeat_n(*source, *len));
+                self.shared(runs.collect(), &self.sources, self.columns.plain_source)
+            }
+            Column::Value => {
+                let nulls = (!rows.valid.is_empty()).then(|| NullBuffer::new(BooleanBuffer::from(rows.valid.clone())));
+                Arc::new(Float64Array::new(each(rows, |point| point.value), nulls))
+            }
+            Column::Line if self.line_numbers => Arc::new(UInt64Array::new(each(rows, |point| point.line), None)),
+            Column::Offset => Arc::new(UInt64Array::new(each(rows, |point| point.offset), None)),
+            Column::Match => Arc::new(UInt32Array::new(each(rows, |point| point.number), None)),
+            Column::Definition => Arc::new(Int32Array::new(each(rows, |point| point.definition as i32), None)),
+            Column::Rank if !rows.rank.is_empty() => Arc::new(Int32Array::from(rows.rank.clone())),
+            Column::Job if !rows.origin[0].valid.is_empty() => self.own_dictionary(&rows.origin[0]),
+            Column::Host if !rows.origin[1].valid.is_empty() => self.own_dictionary(&rows.origin[1]),
+            Column::Stream if !rows.origin[2].valid.is_empty() => self.own_dictionary(&rows.origin[2]),
+            Column::Label(index) => strings(&rows.labels[*index]),
+            Column::Text => strings(&rows.text),
+            Column::Timestamp | Column::Line | Column::Rank | Column::Job | Column::Host | Column::Stream => {
+                self.null(column, rows.len())
+            }
+        }
+    }
+
+    /// A column without any value. All batches share one.
+    fn null(&mut self, column: &Column, len: usize) -> ArrayRef {
+        let index = self.columns.columns.iter().position(|known| known == column).expect("the column is in the schema");
+        let wanted = self.columns.schema().field(index).data_type();
+        let known = self.nulls.iter().position(|array| array.data_type() == wanted);
+        if let Some(known) = known {
+            if self.nulls[known].len() >= len {
+                return self.nulls[known].slice(0, len);
+            }
+            self.nulls.swap_remove(known);
+        }
+        let made = new_null_array(wanted, len);
+        self.nulls.push(made.clone());
+        made
     }
 
     fn shared(&self, ids: Vec<i32>, names: &Arc<StringArray>, plain: bool) -> ArrayRef {
@@ -92,8 +118,8 @@ impl Batcher {
     }
 
     /// `job`, `host` and `stream`: labels of that name fill them.
-    fn own_dictionary(&self, texts: &Texts, len: usize) -> ArrayRef {
-        let values = (0..len).map(|row| texts.valid.get(row).and_then(|_| texts.get(row)));
+    fn own_dictionary(&self, texts: &Texts) -> ArrayRef {
+        let values = (0..texts.valid.len()).map(|row| texts.get(row));
         if self.columns.strings == Strings::Plain {
             return Arc::new(values.collect::<StringArray>());
         }
@@ -103,15 +129,9 @@ impl Batcher {
     }
 }
 
-fn once<T>(values: &mut Option<Vec<T>>) -> ScalarBuffer<T>
-where
-    T: arrow_buffer::ArrowNativeType,
-{
-    values.take().unwrap_or_default().into()
-}
-
-fn strings(texts: Texts) -> ArrayRef {
-    let nulls = NullBuffer::new(BooleanBuffer::from(texts.valid));
+fn strings(texts: &Texts) -> ArrayRef {
+    let nulls = NullBuffer::new(BooleanBuffer::from(texts.valid.clone()));
     let nulls = (nulls.null_count() > 0).then_some(nulls);
-    Arc::new(StringArray::new(OffsetBuffer::new(texts.offsets.into()), texts.bytes.into(), nulls))
+    let offsets = OffsetBuffer::new(texts.offsets.clone().into());
+    Arc::new(StringArray::new(offsets, texts.bytes.clone().into(), nulls))
 }

@@ -12,6 +12,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use crate::{
     dialect,
     error::{Error, ErrorKind},
+    matcher::Shape,
     prefilter::required_literals,
     schema::{RESERVED_COLUMNS, SOURCE_LABELS},
     value::NumberMode,
@@ -83,6 +84,8 @@ pub struct Pattern {
     /// `(group, name)` of each label.
     pub(crate) labels: Vec<(usize, String)>,
     pub(crate) literals: Option<Vec<Vec<u8>>>,
+    /// How the value follows without a regex engine, for the first match of a record.
+    pub(crate) shape: Option<Shape>,
     pub(crate) warnings: Vec<dialect::Warning>,
 }
 
@@ -121,7 +124,11 @@ impl Pattern {
             return Err(fail(format!("the group name '{name}' is the name of a result column"))
                 .with_hint("give the group another name"));
         }
-        let literals = required_literals(&hir);
+        let shape = Shape::of(&hir, value_group).filter(|_| labels.is_empty());
+        let literals = match shape.as_ref().and_then(|shape| shape.literal.as_ref()) {
+            Some((literal, _)) => Some(vec![literal.clone()]),
+            None => required_literals(&hir),
+        };
         Ok(Self {
             translated: translation.pattern,
             hir,
@@ -129,6 +136,7 @@ impl Pattern {
             value_group,
             labels,
             literals,
+            shape,
             warnings: translation.warnings,
         })
     }

@@ -13,8 +13,9 @@ use crate::{
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
     report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
-    rows::Rows,
+    rows::{Point, Rows},
     schema::{Column, Columns, SOURCE_LABELS},
+    survey::Survey,
     value::{self, NumberMode},
 };
 
@@ -75,7 +76,6 @@ pub(crate) type Emit<'a> = &'a mut dyn FnMut(Rows) -> bool;
 /// What of a definition is needed to make rows of its matches: group numbers of the columns.
 #[derive(Debug)]
 struct Metric {
-    value_group: usize,
     number: NumberMode,
     labels: Vec<Option<usize>>,
     /// `job`, `host` and `stream`.
@@ -87,6 +87,7 @@ struct Metric {
 pub(crate) struct Extractor {
     matcher: Arc<Matcher>,
     cache: Cache,
+    survey: Survey,
     options: ExtractOptions,
     buffer: RecordBuffer,
     text: Transcoding,
@@ -125,7 +126,6 @@ impl Extractor {
             let group = |name: &str| pattern.labels.iter().find(|(_, label)| label == name).map(|(group, _)| *group);
             let [job, host, stream, rank] = SOURCE_LABELS.map(group);
             Metric {
-                value_group: pattern.value_group,
                 number: definition.number.unwrap_or(options.number),
                 labels: set.labels().iter().map(|label| group(label)).collect(),
                 origin: [job, host, stream],
@@ -150,6 +150,7 @@ impl Extractor {
         };
         Self {
             cache: matcher.cache(),
+            survey: Survey::default(),
             buffer: RecordBuffer::new(matcher.framing(), options.max_record_bytes, options.block_bytes),
             matcher,
             options,
@@ -302,7 +303,8 @@ impl Extractor {
                 }
                 Piece::Block(range) => {
                     let block = &self.buffer.bytes()[range];
-                    if !self.state.block(&self.matcher, &mut self.cache, block, emit) {
+                    self.matcher.survey(block, &mut self.survey);
+                    if !self.state.block(&self.matcher, &mut self.cache, block, &self.survey, emit) {
                         return false;
                     }
                 }
@@ -337,24 +339,20 @@ impl State {
         }
     }
 
-    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], emit: Emit) -> bool {
+    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], survey: &Survey, emit: Emit) -> bool {
         let framing = matcher.framing();
-        let census = Census::of(block, framing);
         if self.source_len(block) > self.options.max_record_bytes as u64 {
             self.count_records_apart(matcher, block);
         } else {
-            self.count_controls(block, &census, framing.terminal);
+            self.count_controls(block, &survey.census, framing.terminal);
         }
-        let first_line = self.line;
         let mut visit =
-            Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, emit, go_on: true };
-        matcher.block(cache, block, &census, &mut visit);
+            Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, survey, emit, go_on: true };
+        matcher.block(cache, block, survey, &mut visit);
         let go_on = visit.go_on;
-        // Line feeds before the last match were counted on the way to it.
-        let lf = visit.line - first_line + memchr::memchr_iter(b'\n', &block[visit.counted..]).count() as u64;
-        self.tally.records += framing.count(block, &census, lf);
+        self.tally.records += framing.count(block, &survey.census);
         self.offset += self.source_len(block);
-        self.lines(lf, block);
+        self.lines(survey.census.lf, block);
         go_on
     }
 
@@ -385,7 +383,11 @@ impl State {
     }
 
     fn take_rows(&mut self) -> Rows {
-        std::mem::take(&mut self.rows)
+        let mut rows = std::mem::take(&mut self.rows);
+        if !rows.is_empty() {
+            rows.sources.push((self.source, rows.len()));
+        }
+        rows
     }
 }
 
@@ -393,6 +395,7 @@ impl State {
 struct Visit<'a, 'e> {
     state: &'a mut State,
     block: &'a [u8],
+    survey: &'a Survey,
     emit: Emit<'e>,
     /// Line and source offset at `block[counted]`.
     counted: usize,
@@ -404,9 +407,11 @@ struct Visit<'a, 'e> {
 impl Visit<'_, '_> {
     /// Moves line and offset on to a record's first byte.
     fn locate(&mut self, at: usize) {
-        let passed = &self.block[self.counted..at];
-        self.line += memchr::memchr_iter(b'\n', passed).count() as u64;
-        self.offset += self.state.source_len(passed);
+        if at == self.counted {
+            return;
+        }
+        self.line += self.survey.count_lf(self.counted..at);
+        self.offset += self.state.source_len(&self.block[self.counted..at]);
         self.counted = at;
     }
 }
@@ -447,7 +452,7 @@ impl State {
     fn found(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>) -> bool {
         let metric = &self.metrics[found.metric];
         let haystack = text.text;
-        let group = found.group(metric.value_group);
+        let group = found.value.clone();
         let captured = group.clone().map(|group| &haystack[group]);
         let report = self.definitions[found.metric].get_or_insert_default();
         let example = || Example::new(self.source, line, captured.unwrap_or_default());
@@ -488,23 +493,27 @@ impl State {
             if number.underflow {
                 report.underflow.add(example);
             }
-            if value::is_truncated(haystack.as_bytes(), &number.span) {
+            if value::is_truncated(haystack.as_bytes(), number) {
                 report.truncated.add(example);
             }
         }
         let rows = &mut self.rows;
         if number.is_none() || !rows.valid.is_empty() {
-            rows.valid.resize(rows.value.len(), true);
+            rows.valid.resize(rows.len(), true);
             rows.valid.push(number.is_some());
         }
-        rows.value.push(number.map_or(f64::NAN, |number| number.value));
-        rows.definition.push(found.metric as i32);
-        rows.source.push(self.source);
-        rows.line.push(line);
-        rows.offset.push(offset);
-        rows.number.push(found.number);
+        rows.points.push(Point {
+            value: number.map_or(f64::NAN, |number| number.value),
+            line,
+            offset,
+            definition: found.metric as u32,
+            number: found.number,
+        });
         if self.texts {
             rows.text.push(captured);
+        }
+        if metric.labels.is_empty() && !self.origin {
+            return true;
         }
         let label = |group: Option<usize>| group.and_then(|group| found.group(group)).map(|group| &haystack[group]);
         rows.labels.resize_with(metric.labels.len(), Default::default);

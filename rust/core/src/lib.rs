@@ -7,10 +7,11 @@
 //! | definitions | `definition`, `dialect` | names and Python-`re` patterns, translated and checked |
 //! | bytes | `source`, `encoding` | files, decompressed; UTF-16 transcoded |
 //! | records | `record` | blocks of whole records, whatever the chunks |
-//! | candidates | `prefilter` | literals that a match must hold, searched over the whole block |
+//! | one pass | `survey` | record ends, line feeds, escapes and places of literals of a block |
+//! | candidates | `prefilter` | literals that a match must hold |
 //! | text | `normalize` | escapes and terminal sequences taken off, for candidates only |
 //! | matches | `matcher` | which definitions match, and where their groups stand |
-//! | values | `value` | captured text to `f64`, or a counted reject |
+//! | values | `value`, `number` | captured text to `f64`, or a counted reject |
 //! | rows | `extract`, `rows`, `batch`, `schema` | points to Arrow record batches |
 //! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
 //!
@@ -41,6 +42,7 @@ mod error;
 mod extract;
 mod matcher;
 mod normalize;
+mod number;
 mod prefilter;
 mod record;
 mod report;
@@ -48,6 +50,7 @@ mod rows;
 mod scan;
 mod schema;
 mod source;
+mod survey;
 mod unit;
 mod value;
 

@@ -7,8 +7,6 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-use crate::record::nearest;
-
 const ESC: u8 = b'\x1b';
 
 /// Scratch memory for normalising records.
@@ -58,6 +56,13 @@ impl Text<'_> {
                 input + (at - out)
             }
         })
+    }
+}
+
+impl<'a> Text<'a> {
+    /// A text that stands in the log as it is.
+    pub fn plain(text: &'a str) -> Self {
+        Self { text, maps: [&[]; 3] }
     }
 }
 
@@ -194,29 +199,8 @@ fn replace_invalid(text: &[u8], out: &mut Stage) {
     }
 }
 
-/// Whether escape sequences may cut through the text of a raw record.
-///
-/// False only where all of them are CSI sequences at its two edges: then every literal of the
-/// normalised text stands in the raw bytes, too. In doubt true, which only costs time.
-pub(crate) fn is_broken_by_sequences(record: &[u8]) -> bool {
-    let mut at = 0;
-    while let Some(end) = edge_sequence(record, at) {
-        at = end;
-    }
-    let Some(next) = next_esc(&record[at..]).map(|esc| at + esc) else { return false };
-    at = next;
-    while let Some(end) = edge_sequence(record, at) {
-        at = end;
-    }
-    at < record.len()
-}
-
-/// The first ESC, raw or escaped.
-pub(crate) fn next_esc(text: &[u8]) -> Option<usize> {
-    nearest(text, 0, |text| memchr(ESC, text), |text| memmem::find(text, b"#033"))
-}
-
-fn edge_sequence(record: &[u8], at: usize) -> Option<usize> {
+/// Where the escape sequence at `at` ends, if it is the kind that colours are: `ESC [`, parameters, a letter.
+pub(crate) fn plain_sequence(record: &[u8], at: usize) -> Option<usize> {
     let rest = &record[at..];
     let intro = [&b"\x1b["[..], b"#033["].into_iter().find(|intro| rest.starts_with(intro))?;
     let params = rest[intro.len()..].iter().take_while(|byte| matches!(byte, b'0'..=b'?')).count();
@@ -266,20 +250,5 @@ mod tests {
     fn r1_many_openings_without_an_end_stay_linear() {
         let raw = b"\x1b]".repeat(1 << 19);
         assert_eq!(Normalizer::default().normalize(&raw, true).text, "");
-    }
-
-    #[test]
-    fn only_sequences_inside_the_text_break_it() {
-        for (raw, expected) in [
-            (&b"\x1b[34mtext\x1b[0m"[..], false),
-            (b"te\x1b[0mxt", true),
-            (b"text", false),
-            (b"#033[0mtext", false),
-            (b"\x1b]0;x\x07text", true),
-            (b"text\x1b[0m\x1b[1m", false),
-            (b"\x1b[#011mtext", true),
-        ] {
-            assert_eq!(is_broken_by_sequences(raw), expected, "{raw:?}");
-        }
     }
 }

@@ -55,7 +55,8 @@ impl Framing {
         nearest(text, from, |text| memchr3(b'\n', b'\r', b'\x08', text), escaped_terminator)
     }
 
-    fn terminator_end(self, text: &[u8], start: usize) -> usize {
+    /// Where the record behind the terminator at `start` begins.
+    pub fn terminator_end(self, text: &[u8], start: usize) -> usize {
         match self.token(text, start) {
             Some((b'\r', len)) => start + len + usize::from(text.get(start + len) == Some(&b'\n')),
             Some((b'\x08', len)) => {
@@ -80,26 +81,20 @@ impl Framing {
         }
     }
 
-    /// The bounds of the record that holds the byte at `at`, given a record start `from` before it.
-    ///
-    /// None when `at` lies inside a terminator.
-    pub fn around(self, text: &[u8], from: usize, at: usize) -> Option<(Range<usize>, usize)> {
-        let mut start = memrchr(b'\n', &text[from..at]).map_or(from, |lf| from + lf + 1);
-        loop {
-            let end = self.next_end(text, start);
-            match end {
-                Some(end) if end.next <= at => start = end.next,
-                Some(end) if end.start <= at => return None,
-                Some(end) => return Some((start..end.start, end.next)),
-                None => return Some((start..text.len(), text.len())),
-            }
-        }
+    /// Bytes of the terminator character at `at`: four where it is escaped.
+    pub fn token_len(self, text: &[u8], at: usize) -> usize {
+        self.token(text, at).map_or(1, |(_, len)| len)
     }
 
-    /// Number of records in a whole block with `lf` line feeds.
-    pub fn count(self, block: &[u8], census: &Census, lf: u64) -> u64 {
+    /// Whether the backspace at `at` is the first of its run.
+    pub fn begins_run(self, text: &[u8], at: usize) -> bool {
+        !text[..at].ends_with(b"\x08") && !text[..at].ends_with(ESCAPED_BS)
+    }
+
+    /// Number of records in a whole block.
+    pub fn count(self, block: &[u8], census: &Census) -> u64 {
         let tail = !block.is_empty() && !self.ends_with_terminator(block);
-        lf + census.bare_cr + census.bs_runs + u64::from(tail)
+        census.lf + census.bare_cr + census.bs_runs + u64::from(tail)
     }
 
     fn ends_with_terminator(self, block: &[u8]) -> bool {
@@ -163,6 +158,7 @@ fn escaped_terminator(text: &[u8]) -> Option<usize> {
 /// What a block holds beside text, counted once for the report and to take short cuts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Census {
+    pub lf: u64,
     /// CR, raw or escaped, without an LF behind it.
     pub bare_cr: u64,
     pub bs_runs: u64,
@@ -175,7 +171,7 @@ pub(crate) struct Census {
 impl Census {
     /// Counts one block, which begins and ends at a record end (or with the source).
     pub fn of(block: &[u8], framing: Framing) -> Self {
-        let mut census = Census::default();
+        let mut census = Census { lf: memchr::memchr_iter(b'\n', block).count() as u64, ..Census::default() };
         let not_before_lf = |end: usize| u64::from(block.get(end) != Some(&b'\n'));
         if !framing.terminal {
             for at in memchr::memchr_iter(b'\r', block) {
@@ -183,13 +179,12 @@ impl Census {
             }
             return census;
         }
-        let starts_run = |at: usize| !block[..at].ends_with(b"\x08") && !block[..at].ends_with(ESCAPED_BS);
         for at in memchr::memchr2_iter(b'\r', b'\x08', block) {
             census.raw_cr_or_bs = true;
             if block[at] == b'\r' {
                 census.bare_cr += not_before_lf(at + 1);
             } else {
-                census.bs_runs += u64::from(starts_run(at));
+                census.bs_runs += u64::from(framing.begins_run(block, at));
             }
         }
         for at in memmem::find_iter(block, b"#0") {
@@ -201,7 +196,7 @@ impl Census {
                 }
                 Some(b"10") => {
                     census.escapes[2] += 1;
-                    census.bs_runs += u64::from(starts_run(at));
+                    census.bs_runs += u64::from(framing.begins_run(block, at));
                 }
                 Some(b"33") => census.escapes[3] += 1,
                 _ => {}
@@ -211,9 +206,9 @@ impl Census {
         census
     }
 
-    /// Whether an escape sequence may stand in the block.
-    pub fn may_hold_escape_sequences(&self) -> bool {
-        self.raw_esc || self.escapes[3] > 0
+    /// Whether the block holds anything that normalising changes, broken UTF-8 aside.
+    pub fn holds_escapes(&self) -> bool {
+        self.raw_esc || self.escapes != [0; 4]
     }
 }
 
@@ -497,8 +492,7 @@ mod tests {
                             at = end.next;
                             count += 1;
                         }
-                        let lf = memchr::memchr_iter(b'\n', block).count() as u64;
-                        assert_eq!(framing.count(block, &Census::of(block, framing), lf), count);
+                        assert_eq!(framing.count(block, &Census::of(block, framing)), count);
                         range
                     }
                 };

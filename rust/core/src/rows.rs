@@ -38,18 +38,26 @@ impl Strings {
     }
 }
 
+/// What every row has, kept together: one place to write to for a point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Point {
+    /// NaN where the row is not valid.
+    pub value: f64,
+    pub line: u64,
+    pub offset: u64,
+    pub definition: u32,
+    /// Number of the match among those of the definition in its record.
+    pub number: u32,
+}
+
 /// Rows of one or more sources, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
-    pub definition: Vec<i32>,
-    /// NaN where `valid` is false.
-    pub value: Vec<f64>,
+    pub points: Vec<Point>,
+    /// `(source, number of its rows)`, in order.
+    pub sources: Vec<(i32, usize)>,
     /// Empty while all values are valid.
     pub valid: Vec<bool>,
-    pub source: Vec<i32>,
-    pub line: Vec<u64>,
-    pub offset: Vec<u64>,
-    pub number: Vec<u32>,
     pub text: Strings,
     pub labels: Vec<Strings>,
     /// `job`, `host` and `stream`.
@@ -59,11 +67,11 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub fn len(&self) -> usize {
-        self.definition.len()
+        self.points.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.definition.is_empty()
+        self.points.is_empty()
     }
 
     /// Bytes held, about: what back-pressure counts.
@@ -79,16 +87,12 @@ impl Rows {
             return;
         }
         if !(self.valid.is_empty() && other.valid.is_empty()) {
-            self.valid.resize(self.value.len(), true);
-            other.valid.resize(other.value.len(), true);
+            self.valid.resize(self.len(), true);
+            other.valid.resize(other.len(), true);
             self.valid.append(&mut other.valid);
         }
-        self.definition.append(&mut other.definition);
-        self.value.append(&mut other.value);
-        self.source.append(&mut other.source);
-        self.line.append(&mut other.line);
-        self.offset.append(&mut other.offset);
-        self.number.append(&mut other.number);
+        self.points.append(&mut other.points);
+        self.sources.append(&mut other.sources);
         self.rank.append(&mut other.rank);
         self.text.append(&other.text);
         for (mine, theirs) in self.labels.iter_mut().zip(&other.labels) {
@@ -119,17 +123,29 @@ impl Rows {
             Strings { bytes: values.bytes.split_off(base as usize), offsets, valid: values.valid.split_off(at) }
         }
         Rows {
-            definition: off(&mut self.definition, at),
-            value: off(&mut self.value, at),
+            points: off(&mut self.points, at),
+            sources: split_runs(&mut self.sources, at),
             valid: off(&mut self.valid, at),
-            source: off(&mut self.source, at),
-            line: off(&mut self.line, at),
-            offset: off(&mut self.offset, at),
-            number: off(&mut self.number, at),
             text: strings(&mut self.text, at),
             labels: self.labels.iter_mut().map(|label| strings(label, at)).collect(),
             origin: self.origin.each_mut().map(|origin| strings(origin, at)),
             rank: off(&mut self.rank, at),
         }
     }
+}
+
+fn split_runs(runs: &mut Vec<(i32, usize)>, at: usize) -> Vec<(i32, usize)> {
+    let mut passed = 0;
+    let cut = runs.iter().position(|(_, len)| {
+        passed += len;
+        passed > at
+    });
+    let Some(cut) = cut else { return Vec::new() };
+    let mut rest = runs.split_off(cut);
+    let kept = rest[0].1 - (passed - at);
+    rest[0].1 -= kept;
+    if kept > 0 {
+        runs.push((rest[0].0, kept));
+    }
+    rest
 }

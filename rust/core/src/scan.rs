@@ -501,7 +501,7 @@ impl Scan {
 
     fn add(&mut self, mut rows: Rows) {
         if self.line_base > 0 {
-            rows.line.iter_mut().for_each(|line| *line += self.line_base);
+            rows.points.iter_mut().for_each(|point| point.line += self.line_base);
         }
         self.rows.append(rows);
     }

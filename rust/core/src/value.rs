@@ -1,15 +1,13 @@
-//! Captured text to `f64`, by a published grammar.
+//! Captured text to `f64`, or a reason why it is none.
 //!
 //! [`parse`] is the principal function: the matcher's capture goes in, a [`Number`] or a [`Reject`]
 //! comes out, and `rows` stores it. Nothing becomes a number silently: what was trimmed away, what
-//! was cut short ([`is_truncated`]) and what rounded to zero is told to the report.
-//!
-//! ```text
-//! NUMBER = [+-]? (digits [. digits?] | . digits) ([eE] [+-]? digits)?
-//!        | [+-]? (nan | inf | infinity)          words in any case, ASCII only
-//! ```
+//! was cut short ([`is_truncated`]) and what rounded to zero is told to the report. The grammar itself is
+//! in `number`.
 
 use std::ops::Range;
+
+use crate::number::{Prefix, is_word_byte};
 
 /// How much around a number is forgiven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -53,6 +51,8 @@ impl Reject {
 pub(crate) struct Number {
     pub value: f64,
     pub span: Range<usize>,
+    /// It is a word: `nan`, `inf`, `infinity`.
+    pub is_word: bool,
     /// Something other than white space was taken off.
     pub trimmed: bool,
     /// A `%` was among it.
@@ -60,9 +60,6 @@ pub(crate) struct Number {
     /// The text is not zero, its float64 is.
     pub underflow: bool,
 }
-
-/// The one NaN that is stored, so that equal inputs give equal bytes.
-const CANONICAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | b' ')
@@ -78,16 +75,17 @@ pub(crate) fn parse(haystack: &[u8], group: Option<Range<usize>>, mode: NumberMo
     let mut percent = false;
     loop {
         let text = &haystack[span.clone()];
-        let end = number_prefix(text);
-        if end == text.len() && end > 0 {
-            return convert(haystack, span, decorations > 0, percent);
+        let found = Prefix::of(text);
+        if let Some(prefix) = found.filter(|prefix| prefix.len == text.len()) {
+            return convert(haystack, prefix, span, decorations > 0, percent);
         }
-        match mode {
-            NumberMode::Strict => return Err(Reject::NotANumber),
-            NumberMode::Prefix if end == 0 => return Err(Reject::NotANumber),
-            NumberMode::Prefix => return convert(haystack, span.start..span.start + end, true, false),
-            NumberMode::Trim if decorations == 3 => return Err(Reject::NotANumber),
-            NumberMode::Trim => {
+        match (mode, found) {
+            (NumberMode::Strict, _) | (NumberMode::Prefix, None) => return Err(Reject::NotANumber),
+            (NumberMode::Prefix, Some(prefix)) => {
+                return convert(haystack, prefix, span.start..span.start + prefix.len, true, false);
+            }
+            (NumberMode::Trim, _) if decorations == 3 => return Err(Reject::NotANumber),
+            (NumberMode::Trim, _) => {
                 let inner = undecorate(text).ok_or(Reject::NotANumber)?;
                 percent |= text.ends_with(b"%") && inner.end + 1 == text.len();
                 decorations += 1;
@@ -130,80 +128,36 @@ fn undecorate(text: &[u8]) -> Option<Range<usize>> {
     (closes && !text.contains(&opening)).then(|| 0..text.len() - 1)
 }
 
-/// Length of the longest NUMBER at the beginning of `text`, 0 for none.
-fn number_prefix(text: &[u8]) -> usize {
-    let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
-    let word = word_prefix(&text[sign..]);
-    if word > 0 {
-        return sign + word;
-    }
-    let digits = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let whole = digits(sign);
-    let mut end = sign + whole;
-    let mut fraction = 0;
-    if text.get(end) == Some(&b'.') {
-        fraction = digits(end + 1);
-        if whole + fraction > 0 {
-            end += 1 + fraction;
-        }
-    }
-    if whole + fraction == 0 {
-        return 0;
-    }
-    if matches!(text.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
-        let exponent = digits(end + 1 + sign);
-        if exponent > 0 {
-            end += 1 + sign + exponent;
-        }
-    }
-    end
-}
-
-fn word_prefix(text: &[u8]) -> usize {
-    for word in [&b"infinity"[..], b"inf", b"nan"] {
-        let fits = text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
-        if fits && !text.get(word.len()).is_some_and(|b| is_word(*b)) {
-            return word.len();
-        }
-    }
-    0
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-fn convert(haystack: &[u8], span: Range<usize>, trimmed: bool, percent: bool) -> Result<Number, Reject> {
+fn convert(
+    haystack: &[u8],
+    prefix: Prefix,
+    span: Range<usize>,
+    trimmed: bool,
+    percent: bool,
+) -> Result<Number, Reject> {
     let text = &haystack[span.clone()];
-    // The grammar is ASCII and a subset of what `f64::from_str` takes; both round correctly, so the
-    // bits equal those of Python's `float`.
-    let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Reject::NotANumber)?;
-    let is_word = text.iter().any(|b| matches!(b, b'n' | b'N'));
-    if value.is_infinite() && !is_word {
+    let value = prefix.value(text);
+    if value.is_infinite() && !prefix.is_word {
         return Err(Reject::Overflow);
     }
-    let mantissa = text.split(|b| matches!(b, b'e' | b'E')).next().unwrap_or(text);
-    let underflow = value == 0.0 && mantissa.iter().any(|b| matches!(b, b'1'..=b'9'));
-    let value = if value.is_nan() { CANONICAL_NAN } else { value };
-    Ok(Number { value, span, trimmed, percent, underflow })
+    let underflow = value == 0.0 && prefix.is_nonzero(text);
+    Ok(Number { value, span, is_word: prefix.is_word, trimmed, percent, underflow })
 }
 
 /// Whether the text around a number shows that the pattern cut it short.
-pub(crate) fn is_truncated(haystack: &[u8], span: &Range<usize>) -> bool {
-    let number = &haystack[span.clone()];
-    let (before, after) = (&haystack[..span.start], &haystack[span.end..]);
-    let digit = |text: &[u8], at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+pub(crate) fn is_truncated(haystack: &[u8], number: &Number) -> bool {
+    let (before, after) = (&haystack[..number.span.start], &haystack[number.span.end..]);
+    let digit = |at: usize| after.get(at).is_some_and(u8::is_ascii_digit);
     let goes_on = match after.first() {
         Some(b'0'..=b'9') => true,
-        Some(b'.' | b'_') => digit(after, 1),
-        Some(b'e' | b'E') => digit(after, 1) || (matches!(after.get(1), Some(b'+' | b'-')) && digit(after, 2)),
-        Some(b',') => (1..4).all(|at| digit(after, at)) && !digit(after, 4),
+        Some(b'.' | b'_') => digit(1),
+        Some(b'e' | b'E') => digit(1) || (matches!(after.get(1), Some(b'+' | b'-')) && digit(2)),
+        Some(b',') => (1..4).all(digit) && !digit(4),
         _ => false,
     };
-    let signed = matches!(number.first(), Some(b'+' | b'-'));
-    let is_word = number.iter().any(|b| matches!(b, b'n' | b'N'));
-    goes_on || began_earlier(before, signed) || (is_word && after.first().is_some_and(|b| self::is_word(*b)))
+    let signed = matches!(haystack[number.span.start], b'+' | b'-');
+    let word_goes_on = number.is_word && after.first().is_some_and(|byte| is_word_byte(*byte));
+    goes_on || word_goes_on || began_earlier(before, signed)
 }
 
 fn began_earlier(before: &[u8], signed: bool) -> bool {
@@ -214,7 +168,7 @@ fn began_earlier(before: &[u8], signed: bool) -> bool {
         b'0'..=b'9' | b'.' => true,
         b'e' | b'E' => exponent(before),
         b'+' | b'-' => {
-            let joined = head.last().is_some_and(|b| is_word(*b) || matches!(b, b')' | b']'));
+            let joined = head.last().is_some_and(|b| is_word_byte(*b) || matches!(b, b')' | b']'));
             exponent(head) || (!signed && !joined)
         }
         _ => false,
@@ -302,7 +256,8 @@ mod tests {
         for (text, expected) in table {
             let (start, end) = (text.find('<').unwrap(), text.find('>').unwrap() - 1);
             let plain = text.replace(['<', '>'], "");
-            assert_eq!(is_truncated(plain.as_bytes(), &(start..end)), expected, "{text}");
+            let number = parse(plain.as_bytes(), Some(start..end), NumberMode::Strict).unwrap();
+            assert_eq!(is_truncated(plain.as_bytes(), &number), expected, "{text}");
         }
     }
 }

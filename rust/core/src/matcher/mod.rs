@@ -1,35 +1,42 @@
 //! Block in, matches out.
 //!
-//! [`Matcher`] is immutable and shared by threads; [`Cache`] is one thread's scratch memory. A block
-//! goes through three steps: the prefilter names candidate records, one multi-pattern search per
-//! candidate confirms which definitions match, and each of those reads its groups. [`Strategy`]
-//! says how much of that is done; the rows are the same for each.
+//! [`Matcher`] is immutable and shared by threads; [`Cache`] is one thread's scratch memory. The survey of
+//! a block has found the places of literals; [`Matcher::block`] confirms them, makes records and their
+//! texts around them, and tries each definition whose literal stands there: by its [`Shape`] where it has
+//! one (`direct`), else by the regex engine (`captures`). Definitions without a literal are tried on every
+//! record. [`Strategy`] can switch all of this off; the rows are the same.
 
 mod captures;
+mod confirm;
+mod direct;
 mod nonempty;
+mod shape;
+mod walk;
 
-use std::{ops::Range, sync::Arc};
-
-use regex_automata::{
-    MatchKind, PatternSet,
-    meta::{self, Regex},
-    nfa::thompson::WhichCaptures,
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
 };
+
+use memchr::{memchr2, memmem};
+
+pub(crate) use shape::Shape;
 
 use crate::{
     definition::{DefinitionSet, Matches, MetricId},
-    normalize::{Normalizer, Text, is_broken_by_sequences, next_esc},
-    prefilter::Prefilter,
+    normalize::{Normalizer, Text, plain_sequence},
+    prefilter::{Hit, Prefilter},
     record::{Census, Framing},
+    survey::{Classes, Survey},
 };
 use captures::{Captures, Engine};
+use confirm::{Confirm, SetCaches};
+use direct::{Direct, Shared};
 
-/// Patterns in one multi-pattern automaton; larger sets outgrow its lazily built states.
-const SET_SIZE: usize = 1000;
-/// Lazily built states of one set and thread.
-const SET_CACHE_BYTES: usize = 8 << 20;
 /// `all` and `last` may look at this many bytes of a record again, summed over their matches.
 const ITERATION_BUDGET: u64 = 1 << 30;
+/// More definitions than this that need the regex engine are first confirmed together, by one automaton.
+const FEW: usize = 3;
 
 /// How candidate records are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,18 +55,17 @@ pub struct Matcher {
     framing: Framing,
     strategy: Strategy,
     engines: Vec<Engine>,
+    direct: Vec<OnceLock<Option<Direct>>>,
+    /// Automata that definitions share.
+    shared: Shared,
     /// Literals of all definitions that have some.
     prefilter: Option<Prefilter>,
-    all: Confirm,
-    /// The definitions without a literal, which are tried on every record.
+    /// The definitions that each literal belongs to.
+    users: Vec<Vec<u32>>,
+    /// The definitions without a literal, which are tried on every record; all of them if exhaustive.
     always: Confirm,
-}
-
-/// Tells which definitions match a record.
-#[derive(Debug)]
-enum Confirm {
-    Sets(Vec<(Vec<MetricId>, Regex)>),
-    Oracle(regex::bytes::RegexSet),
+    /// The others that have no simple shape, made when a record holds literals of several of them.
+    complex: OnceLock<Confirm>,
 }
 
 /// One thread's scratch memory for a [`Matcher`].
@@ -67,23 +73,43 @@ enum Confirm {
 pub struct Cache {
     normalizer: Normalizer,
     captures: Captures,
+    always: SetCaches,
+    complex: SetCaches,
     confirmed: Vec<MetricId>,
-    all: Vec<(meta::Cache, PatternSet)>,
-    always: Vec<(meta::Cache, PatternSet)>,
+    hits: Vec<Hit>,
+    joins: Vec<usize>,
+    tasks: Vec<Task>,
+    /// Of a record's text, where it is not what stands in the block.
+    text_survey: Survey,
+    text_hits: Vec<Hit>,
 }
+
+/// A definition to be tried on a record: the order is that of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Task {
+    metric: u32,
+    /// Where its literal begins; [`CONFIRMED`] where it has none.
+    literal: usize,
+}
+
+/// Stands for the place of a literal that there is none of: the definition is known to match.
+const CONFIRMED: usize = usize::MAX;
 
 /// A match of one definition in one record.
 pub(crate) struct Match<'a> {
     pub metric: MetricId,
     /// Number of the match among those of the definition in this record.
     pub number: u32,
-    captures: &'a Captures,
+    /// Where the value's group matched, if it took part.
+    pub value: Option<Range<usize>>,
+    /// All groups; None where the definition has no labels.
+    captures: Option<&'a Captures>,
 }
 
 impl Match<'_> {
-    /// Where a group matched in the record's text.
+    /// Where a label's group matched in the record's text.
     pub fn group(&self, index: usize) -> Option<Range<usize>> {
-        self.captures.group(index)
+        self.captures?.group(index)
     }
 }
 
@@ -104,27 +130,35 @@ impl Matcher {
     pub fn new(definitions: Arc<DefinitionSet>, strategy: Strategy) -> Self {
         let patterns = definitions.patterns();
         let engines = patterns.iter().map(|pattern| Engine::new(pattern, strategy)).collect();
-        let (mut literals, mut always) = (Vec::new(), Vec::new());
+        let (mut pairs, mut always) = (Vec::new(), Vec::new());
         for (id, pattern) in patterns.iter().enumerate() {
             match &pattern.literals {
-                Some(found) => literals.extend(found.iter().cloned()),
-                None => always.push(id),
+                Some(found) if strategy == Strategy::Prefiltered => {
+                    pairs.extend(found.iter().map(|literal| (literal.clone(), id as u32)));
+                }
+                _ => always.push(id),
             }
         }
-        literals.sort();
-        literals.dedup();
-        let everything: Vec<MetricId> = (0..patterns.len()).collect();
-        let prefilter = match strategy {
-            Strategy::Prefiltered => Prefilter::new(&literals),
-            Strategy::Exhaustive => None,
-        };
+        pairs.sort_unstable();
+        pairs.dedup();
+        let (mut literals, mut users): (Vec<Vec<u8>>, Vec<Vec<u32>>) = (Vec::new(), Vec::new());
+        for (literal, id) in pairs {
+            if literals.last() != Some(&literal) {
+                literals.push(literal);
+                users.push(Vec::new());
+            }
+            users.last_mut().expect("one a literal").push(id);
+        }
         Self {
             framing: Framing { terminal: definitions.terminal() },
             strategy,
             engines,
-            all: Confirm::new(&definitions, &everything, strategy),
-            always: Confirm::new(&definitions, if prefilter.is_some() { &always } else { &[] }, strategy),
-            prefilter,
+            direct: patterns.iter().map(|_| OnceLock::new()).collect(),
+            shared: Shared::default(),
+            prefilter: Prefilter::new(&literals),
+            users,
+            always: Confirm::new(&definitions, always, strategy),
+            complex: OnceLock::new(),
             definitions,
         }
     }
@@ -148,19 +182,63 @@ impl Matcher {
         Cache {
             normalizer: Normalizer::default(),
             captures: Captures::new(&self.engines),
+            always: SetCaches::default(),
+            complex: SetCaches::default(),
             confirmed: Vec::new(),
-            all: self.all.caches(),
-            always: self.always.caches(),
+            hits: Vec::new(),
+            joins: Vec::new(),
+            tasks: Vec::new(),
+            text_survey: Survey::default(),
+            text_hits: Vec::new(),
         }
     }
 
-    /// Finds all matches of a block, which begins and ends at a record end.
-    pub(crate) fn block(&self, cache: &mut Cache, block: &[u8], census: &Census, visitor: &mut impl Visitor) {
-        match &self.prefilter {
-            Some(prefilter) if self.always.is_empty() => {
-                self.candidates(cache, block, census, prefilter, visitor);
+    /// Looks at a block once, which begins and ends at a record end.
+    pub(crate) fn survey(&self, block: &[u8], survey: &mut Survey) {
+        let none = Classes::default();
+        survey.take(block, self.framing, self.prefilter.as_ref().map_or(&none, Prefilter::classes));
+    }
+
+    /// Finds all matches of a block that was surveyed.
+    pub(crate) fn block(&self, cache: &mut Cache, block: &[u8], survey: &Survey, visitor: &mut impl Visitor) {
+        if self.strategy == Strategy::Exhaustive {
+            return self.exhaustive(cache, block, &survey.census, visitor);
+        }
+        let (mut hits, mut joins) = (std::mem::take(&mut cache.hits), std::mem::take(&mut cache.joins));
+        hits.clear();
+        joins.clear();
+        if let Some(prefilter) = &self.prefilter {
+            prefilter.confirm(block, &survey.places, &mut hits);
+            self.joins(prefilter, block, survey, &mut joins);
+        }
+        if self.always.is_empty() {
+            self.candidates(cache, block, survey, &hits, &joins, visitor);
+        } else {
+            self.every_record(cache, block, survey, &hits, visitor);
+        }
+        (cache.hits, cache.joins) = (hits, joins);
+    }
+
+    /// Where taking out escape sequences may make a literal that does not stand in the block.
+    fn joins(&self, prefilter: &Prefilter, block: &[u8], survey: &Survey, joins: &mut Vec<usize>) {
+        let mut escs = survey.escs.iter().copied().peekable();
+        let is_text = |at: usize| at < block.len() && !survey.is_end(at);
+        while let Some(begin) = escs.next() {
+            let Some(mut end) = plain_sequence(block, begin) else {
+                // Of the other sequences only the normaliser knows the end.
+                joins.push(begin);
+                continue;
+            };
+            while let Some(next) = escs.next_if_eq(&end).and_then(|next| plain_sequence(block, next)) {
+                end = next;
             }
-            prefilter => self.every_record(cache, block, census, prefilter.as_ref(), visitor),
+            let left = begin.checked_sub(1).filter(|left| is_text(*left));
+            let right = Some(end).filter(|right| is_text(*right));
+            if let (Some(left), Some(right)) = (left, right)
+                && prefilter.may_join(block[left], block[right])
+            {
+                joins.push(begin);
+            }
         }
     }
 
@@ -169,227 +247,240 @@ impl Matcher {
         &self,
         cache: &mut Cache,
         block: &[u8],
-        census: &Census,
-        prefilter: &Prefilter,
+        survey: &Survey,
+        mut hits: &[Hit],
+        mut joins: &[usize],
         visitor: &mut impl Visitor,
     ) {
-        let may_break = self.framing.terminal && census.may_hold_escape_sequences();
-        let mut broken = Broken::new(may_break);
-        let mut literal = prefilter.find(block, 0);
-        // `from` is a record's start; what lies before `search` holds nothing new.
-        let (mut from, mut search) = (0, 0);
-        while search < block.len() {
-            if literal.is_some_and(|at| at < search) {
-                literal = prefilter.find(block, search);
-            }
-            let at = match (literal, broken.next(self.framing, block, from)) {
-                (Some(literal), Some(broken)) => literal.min(broken),
-                (Some(at), None) | (None, Some(at)) => at,
+        let mut from = 0;
+        loop {
+            let at = match (hits.first(), joins.first()) {
+                (Some(hit), Some(join)) => hit.place.min(*join),
+                (Some(hit), None) => hit.place,
+                (None, Some(join)) => *join,
                 (None, None) => return,
             };
-            let Some((record, next)) = self.framing.around(block, from, at) else {
+            let Some((record, next)) = survey.record_around(block, self.framing, from, at) else {
                 // Inside an escaped terminator: `015` may be part of a literal.
-                search = at + 1;
+                hits = &hits[1..];
                 continue;
             };
-            if !self.record(cache, block, record, &self.all, false, visitor) {
-                return;
-            }
-            (from, search) = (next, next);
-        }
-    }
-
-    /// Looks at every record; those that hold a literal are tried with all definitions.
-    fn every_record(
-        &self,
-        cache: &mut Cache,
-        block: &[u8],
-        census: &Census,
-        prefilter: Option<&Prefilter>,
-        visitor: &mut impl Visitor,
-    ) {
-        let may_break = self.framing.terminal && census.may_hold_escape_sequences();
-        let mut literal = prefilter.and_then(|prefilter| prefilter.find(block, 0));
-        let mut from = 0;
-        while from < block.len() {
-            let (end, next) = match self.framing.next_end(block, from) {
-                Some(end) => (end.start, end.next),
-                None => (block.len(), block.len()),
-            };
-            let record = from..end;
-            let all = match prefilter {
-                None => true,
-                Some(prefilter) => {
-                    if literal.is_some_and(|at| at < from) {
-                        literal = prefilter.find(block, from);
-                    }
-                    literal.is_some_and(|at| at < end) || (may_break && is_broken_by_sequences(&block[record.clone()]))
-                }
-            };
-            let confirm = if all { &self.all } else { &self.always };
-            if !self.record(cache, block, record, confirm, !all, visitor) {
+            let here = split_before(&mut hits, record.end, |hit| hit.place);
+            split_before(&mut joins, record.end, |join| *join);
+            if !self.record(cache, block, &survey.census, record, here, visitor) {
                 return;
             }
             from = next;
         }
     }
 
+    /// Looks at every record, for the definitions without a literal.
+    fn every_record(
+        &self,
+        cache: &mut Cache,
+        block: &[u8],
+        survey: &Survey,
+        mut hits: &[Hit],
+        visitor: &mut impl Visitor,
+    ) {
+        let mut from = 0;
+        while from < block.len() {
+            let (record, next) = survey.record_at(block, self.framing, from, from);
+            split_before(&mut hits, record.start, |hit| hit.place);
+            let here = split_before(&mut hits, record.end, |hit| hit.place);
+            if !self.record(cache, block, &survey.census, record, here, visitor) {
+                return;
+            }
+            from = next;
+        }
+    }
+
+    /// The obvious way: every record, every definition.
+    fn exhaustive(&self, cache: &mut Cache, block: &[u8], census: &Census, visitor: &mut impl Visitor) {
+        let mut from = 0;
+        while from < block.len() {
+            let end = self.framing.next_end(block, from);
+            let (end, next) = end.map_or((block.len(), block.len()), |end| (end.start, end.next));
+            if !self.record(cache, block, census, from..end, &[], visitor) {
+                return;
+            }
+            from = next;
+        }
+    }
+
+    /// Tries the definitions whose literals stand in a record, and those without a literal.
     fn record(
         &self,
         cache: &mut Cache,
         block: &[u8],
+        census: &Census,
         record: Range<usize>,
-        confirm: &Confirm,
-        always: bool,
+        hits: &[Hit],
         visitor: &mut impl Visitor,
     ) -> bool {
         if !visitor.admits(&record, block) {
             return true;
         }
-        let text = cache.normalizer.normalize(&block[record.clone()], self.framing.terminal);
-        let sets = if always { &mut cache.always } else { &mut cache.all };
-        confirm.which(text.text, sets, &mut cache.confirmed);
+        let Cache { normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, .. } = cache;
+        tasks.clear();
+        let text = match self.as_it_stands(&block[record.clone()], census) {
+            Some(text) => {
+                // A literal that begins in front of the record lies half in an escaped terminator.
+                self.collect(hits.iter().filter(|hit| hit.start >= record.start), record.start, tasks);
+                Text::plain(text)
+            }
+            None => {
+                let text = normalizer.normalize(&block[record.clone()], self.framing.terminal);
+                if let Some(prefilter) = &self.prefilter {
+                    text_survey.take(text.text.as_bytes(), Framing { terminal: false }, prefilter.classes());
+                    prefilter.confirm(text.text.as_bytes(), &text_survey.places, text_hits);
+                    self.collect(text_hits.iter(), 0, tasks);
+                }
+                text
+            }
+        };
+        if !self.always.is_empty() {
+            self.always.which(text.text, always, confirmed);
+            tasks.extend(confirmed.iter().map(|metric| Task { metric: *metric as u32, literal: CONFIRMED }));
+        }
+        if !tasks.is_sorted() {
+            tasks.sort_unstable();
+        }
+        self.confirm_together(text.text, tasks, complex, confirmed);
         let mut matched = false;
-        for &metric in &cache.confirmed {
-            let matches = self.definitions.definitions()[metric].matches;
-            let mut found = |captures: &Captures, number: u32| {
-                matched = true;
-                visitor.found(&record, &text, &Match { metric, number, captures })
-            };
-            let engine = &self.engines[metric];
-            let outcome = match matches {
-                Matches::First => {
-                    if cache.captures.find(engine, metric, text.text, 0) && !found(&cache.captures, 0) {
-                        return false;
-                    }
-                    Some(())
-                }
-                Matches::All => {
-                    let outcome = cache.captures.each(engine, metric, text.text, ITERATION_BUDGET, &mut found);
-                    if outcome.stopped {
-                        return false;
-                    }
-                    (!outcome.over_budget).then_some(())
-                }
-                Matches::Last => {
-                    let mut last = 0;
-                    let outcome = cache.captures.each(engine, metric, text.text, ITERATION_BUDGET, &mut |_, number| {
-                        last = number + 1;
-                        true
-                    });
-                    if outcome.over_budget {
-                        // Which match is the last one is not known; a wrong value is worse than none.
-                        None
-                    } else {
-                        if last > 0 && !found(&cache.captures, last - 1) {
-                            return false;
-                        }
-                        Some(())
-                    }
-                }
-            };
-            if outcome.is_none() {
-                matched = true;
-                visitor.over_budget(&record, metric);
+        for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
+            if !self.definition(captures, &record, &text, tasks, &mut matched, visitor) {
+                return false;
             }
         }
         visitor.record_done(&record, matched)
     }
-}
 
-impl Confirm {
-    fn new(definitions: &DefinitionSet, ids: &[MetricId], strategy: Strategy) -> Self {
-        let patterns = definitions.patterns();
-        if strategy == Strategy::Exhaustive {
-            let set = regex::bytes::RegexSetBuilder::new(ids.iter().map(|id| &patterns[*id].translated))
-                .size_limit(usize::MAX)
-                .dfa_size_limit(SET_CACHE_BYTES * 8)
-                .nest_limit(1000)
-                .build()
-                .expect("each pattern was compiled on its own");
-            return Confirm::Oracle(set);
+    /// The record itself, if normalising would not change it.
+    fn as_it_stands<'a>(&self, record: &'a [u8], census: &Census) -> Option<&'a str> {
+        let may_change = self.framing.terminal && census.holds_escapes();
+        if may_change && memchr2(b'\x1b', b'#', record).is_some() {
+            let changes = memchr::memchr(b'\x1b', record).is_some() || memmem::find(record, b"#0").is_some();
+            if changes {
+                return None;
+            }
         }
-        let config = Regex::config()
-            .match_kind(MatchKind::All)
-            .utf8_empty(true)
-            .which_captures(WhichCaptures::None)
-            .nfa_size_limit(None)
-            .hybrid_cache_capacity(SET_CACHE_BYTES);
-        let sets = ids.chunks(SET_SIZE).map(|ids| {
-            let hirs: Vec<_> = ids.iter().map(|id| patterns[*id].to_confirm()).collect();
-            let set = Regex::builder().configure(config.clone()).build_many_from_hir(&hirs);
-            (ids.to_vec(), set.expect("each pattern was compiled on its own"))
+        if record.is_ascii() {
+            // SAFETY: ASCII is UTF-8.
+            return Some(unsafe { std::str::from_utf8_unchecked(record) });
+        }
+        std::str::from_utf8(record).ok()
+    }
+
+    fn collect<'a>(&self, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {
+        for hit in hits {
+            let users = self.users[hit.literal as usize].iter();
+            tasks.extend(users.map(|metric| Task { metric: *metric, literal: hit.start - base }));
+        }
+    }
+
+    /// Drops the definitions that do not match, where many would each have to be tried by the regex engine.
+    fn confirm_together(
+        &self,
+        text: &str,
+        tasks: &mut Vec<Task>,
+        caches: &mut SetCaches,
+        confirmed: &mut Vec<MetricId>,
+    ) {
+        let is_open = |task: &Task| task.literal != CONFIRMED && self.is_complex(task.metric as usize);
+        if tasks.len() <= FEW || tasks.iter().filter(|task| is_open(task)).count() <= FEW {
+            return;
+        }
+        let complex = self.complex.get_or_init(|| {
+            let has_literals = |id: &MetricId| self.definitions.patterns()[*id].literals.is_some();
+            let ids = (0..self.engines.len()).filter(|id| self.is_complex(*id) && has_literals(id));
+            Confirm::new(&self.definitions, ids.collect(), self.strategy)
         });
-        Confirm::Sets(sets.collect())
+        complex.which(text, caches, confirmed);
+        tasks.retain(|task| !is_open(task) || confirmed.binary_search(&(task.metric as usize)).is_ok());
     }
 
-    fn is_empty(&self) -> bool {
-        match self {
-            Confirm::Sets(sets) => sets.is_empty(),
-            Confirm::Oracle(set) => set.is_empty(),
-        }
+    /// Whether a definition needs the regex engine.
+    fn is_complex(&self, metric: MetricId) -> bool {
+        self.definitions.definitions()[metric].matches != Matches::First
+            || self.definitions.patterns()[metric].shape.is_none()
     }
 
-    fn caches(&self) -> Vec<(meta::Cache, PatternSet)> {
-        match self {
-            Confirm::Sets(sets) => {
-                sets.iter().map(|(ids, set)| (set.create_cache(), PatternSet::new(ids.len()))).collect()
-            }
-            Confirm::Oracle(_) => Vec::new(),
-        }
-    }
-
-    fn which(&self, text: &str, caches: &mut [(meta::Cache, PatternSet)], confirmed: &mut Vec<MetricId>) {
-        confirmed.clear();
-        match self {
-            Confirm::Oracle(set) => confirmed.extend(set.matches(text.as_bytes())),
-            Confirm::Sets(sets) => {
-                for ((ids, set), (cache, patterns)) in sets.iter().zip(caches) {
-                    if let [only] = ids[..] {
-                        // Reading the groups tells as much.
-                        confirmed.push(only);
-                        continue;
-                    }
-                    patterns.clear();
-                    set.which_overlapping_matches_with(cache, &regex_automata::Input::new(text), patterns);
-                    confirmed.extend(patterns.iter().map(|pattern| ids[pattern.as_usize()]));
+    /// Tries one definition on a record.
+    fn definition(
+        &self,
+        captures: &mut Captures,
+        record: &Range<usize>,
+        text: &Text<'_>,
+        tasks: &[Task],
+        matched: &mut bool,
+        visitor: &mut impl Visitor,
+    ) -> bool {
+        let metric = tasks[0].metric as usize;
+        let matches = self.definitions.definitions()[metric].matches;
+        if matches == Matches::First
+            && let Some(direct) = self.direct(metric)
+        {
+            return match direct.find(text.text, tasks.iter().map(|task| task.literal)) {
+                Some(value) => {
+                    *matched = true;
+                    visitor.found(record, text, &Match { metric, number: 0, value: Some(value), captures: None })
                 }
-            }
-        }
-    }
-}
-
-/// Records whose literals may be cut through by escape sequences: candidates whatever they hold.
-struct Broken {
-    /// Where the next one is; before this, none.
-    known: Option<usize>,
-    done: bool,
-}
-
-impl Broken {
-    fn new(may_break: bool) -> Self {
-        Self { known: None, done: !may_break }
-    }
-
-    fn next(&mut self, framing: Framing, block: &[u8], from: usize) -> Option<usize> {
-        if let Some(known) = self.known.filter(|known| *known >= from) {
-            return Some(known);
-        }
-        let mut at = from;
-        while !self.done {
-            let Some(esc) = next_esc(&block[at..]).map(|esc| at + esc) else {
-                self.done = true;
-                break;
+                None => true,
             };
-            match framing.around(block, at, esc) {
-                Some((record, _)) if is_broken_by_sequences(&block[record.clone()]) => {
-                    self.known = Some(esc);
-                    return self.known;
-                }
-                Some((_, next)) => at = next,
-                None => at = esc + 1,
-            }
         }
-        None
+        let engine = &self.engines[metric];
+        let value_group = self.definitions.patterns()[metric].value_group;
+        let mut found = |captures: &Captures, number: u32| {
+            *matched = true;
+            let value = captures.group(value_group);
+            visitor.found(record, text, &Match { metric, number, value, captures: Some(captures) })
+        };
+        let over_budget = match matches {
+            Matches::First => return !captures.find(engine, metric, text.text, 0) || found(captures, 0),
+            Matches::All => {
+                let outcome = captures.each(engine, metric, text.text, ITERATION_BUDGET, &mut found);
+                if outcome.stopped {
+                    return false;
+                }
+                outcome.over_budget
+            }
+            Matches::Last => {
+                let mut last = 0;
+                let outcome = captures.each(engine, metric, text.text, ITERATION_BUDGET, &mut |_, number| {
+                    last = number + 1;
+                    true
+                });
+                // Over budget, which match is the last one is not known; a wrong value is worse than none.
+                if !outcome.over_budget && last > 0 && !found(captures, last - 1) {
+                    return false;
+                }
+                outcome.over_budget
+            }
+        };
+        if over_budget {
+            *matched = true;
+            visitor.over_budget(record, metric);
+        }
+        true
     }
+
+    fn direct(&self, metric: MetricId) -> Option<&Direct> {
+        if self.strategy == Strategy::Exhaustive {
+            return None;
+        }
+        let made = self.direct[metric].get_or_init(|| {
+            let shape = self.definitions.patterns()[metric].shape.as_ref()?;
+            Direct::new(shape, &self.shared)
+        });
+        made.as_ref()
+    }
+}
+
+/// Takes the first items off that stand before `limit`.
+fn split_before<'a, T>(items: &mut &'a [T], limit: usize, place: impl Fn(&T) -> usize) -> &'a [T] {
+    let count = items.iter().take_while(|item| place(item) < limit).count();
+    let (before, rest) = items.split_at(count);
+    *items = rest;
+    before
 }

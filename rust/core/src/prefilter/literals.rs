@@ -1,12 +1,7 @@
-//! Which places of a block can hold a match at all.
+//! Texts one of which every match of a pattern contains, read from the parsed pattern.
 //!
-//! [`required_literals`] reads from a parsed pattern a set of texts one of which every match must
-//! contain; [`Prefilter`] looks for the texts of all definitions at once, over the raw bytes of a
-//! whole block. It has no false negatives: normalising a record adds control characters and U+FFFD
-//! only and takes escape sequences away, so literals hold none of these, and the matcher treats a
-//! record with sequences inside its text as a candidate whatever its literals say.
+//! [`required_literals`] walks it for runs of exact text, inner ones included, and takes the rarest.
 
-use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -21,7 +16,7 @@ const MIN_LEN: usize = 2;
 /// Texts one of which stands in every match of `pattern`; None when there is no useful set.
 pub(crate) fn required_literals(pattern: &Hir) -> Option<Vec<Vec<u8>>> {
     let found = required(pattern)?;
-    let mut literals: Vec<Vec<u8>> = found.iter().map(|literal| rarest_window(literal).to_vec()).collect();
+    let mut literals: Vec<Vec<u8>> = found.iter().map(|literal| shortened(literal).to_vec()).collect();
     literals.sort();
     literals.dedup();
     // A literal that holds another one is found by the shorter.
@@ -169,7 +164,7 @@ fn score(set: &Set) -> (u32, std::cmp::Reverse<usize>) {
     (set.iter().map(|literal| rarity(literal)).min().unwrap_or(0), std::cmp::Reverse(set.len()))
 }
 
-/// Four bytes decide how selective the search is; more only help the confirmation.
+/// Four bytes decide how selective a search is; more only help the confirmation.
 const WINDOW: usize = 4;
 
 fn rarity(literal: &[u8]) -> u32 {
@@ -180,12 +175,19 @@ fn rarity(literal: &[u8]) -> u32 {
         .unwrap_or(0)
 }
 
-/// The end of the literal that begins with its rarest window: searchers look at first bytes.
-fn rarest_window(literal: &[u8]) -> &[u8] {
-    let size = WINDOW.min(literal.len());
-    let rarest = (0..=literal.len() - size)
-        .max_by_key(|at| (literal[*at..at + size].iter().map(|b| rank(*b)).sum::<u32>(), std::cmp::Reverse(*at)));
-    &literal[rarest.unwrap_or(0)..]
+/// More bytes of a literal say nothing that fewer do not.
+fn shortened(literal: &[u8]) -> &[u8] {
+    &literal[literal.len().saturating_sub(MAX_LEN)..]
+}
+
+/// The best literal that a run of text gives: what normalising cannot touch.
+pub(crate) fn best_literal(run: &[u8]) -> &[u8] {
+    shortened(best_piece(run))
+}
+
+/// How selective a literal is, if it is good enough to be preferred over others of its pattern.
+pub(crate) fn selectivity(literal: &[u8]) -> Option<u32> {
+    Some(rarity(literal)).filter(|rarity| literal.len() >= 3 && *rarity >= 12)
 }
 
 /// How rare a byte is in training logs, roughly: bits of information.
@@ -199,47 +201,6 @@ fn rank(byte: u8) -> u32 {
         b'[' | b']' | b'(' | b')' | b'\'' | b'"' => 6,
         b'A'..=b'Z' | b'x' | b'z' | b'j' | b'q' => 7,
         _ => 8,
-    }
-}
-
-/// Finds the literals of all definitions in one pass.
-#[derive(Debug)]
-pub(crate) struct Prefilter(Searcher);
-
-#[derive(Debug)]
-enum Searcher {
-    One(Box<memmem::Finder<'static>>),
-    /// Vectorised (Teddy); refuses more than about 64 literals.
-    Packed(Box<packed::Searcher>),
-    Automaton(AhoCorasick),
-}
-
-impl Prefilter {
-    /// A searcher for any of the literals; None without literals.
-    pub fn new(literals: &[Vec<u8>]) -> Option<Self> {
-        let searcher = match literals {
-            [] => return None,
-            [one] => Searcher::One(Box::new(memmem::Finder::new(one).into_owned())),
-            many => match packed::Config::new().builder().extend(many).build() {
-                Some(packed) => Searcher::Packed(Box::new(packed)),
-                None => Searcher::Automaton(AhoCorasick::builder().kind(None).build(many).ok()?),
-            },
-        };
-        Some(Self(searcher))
-    }
-
-    /// Where the next literal at or after `from` begins.
-    pub fn find(&self, block: &[u8], from: usize) -> Option<usize> {
-        match &self.0 {
-            Searcher::One(finder) => finder.find(&block[from..]).map(|at| from + at),
-            Searcher::Packed(searcher) => {
-                let span = aho_corasick::Span { start: from, end: block.len() };
-                searcher.find_in(block, span).map(|found| found.start())
-            }
-            Searcher::Automaton(searcher) => {
-                searcher.find(aho_corasick::Input::new(block).range(from..)).map(|found| found.start())
-            }
-        }
     }
 }
 

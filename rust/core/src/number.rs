@@ -1,0 +1,173 @@
+//! The grammar of numbers, and their conversion to `f64`.
+//!
+//! [`Prefix::of`] reads the longest NUMBER at the beginning of a text, digits and exponent with it, so that
+//! [`Prefix::value`] has little left to do. `value` decides what around a number is forgiven.
+//!
+//! ```text
+//! NUMBER = [+-]? (digits [. digits?] | . digits) ([eE] [+-]? digits)?
+//!        | [+-]? (nan | inf | infinity)          words in any case, ASCII only
+//! ```
+
+/// The one NaN that is stored, so that equal inputs give equal bytes.
+const CANONICAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
+/// More digits than this may not fit a `u64`.
+const MAX_DIGITS: usize = 19;
+/// Powers of ten that `f64` holds exactly, as it does all integers below 2^53.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
+
+/// A NUMBER at the beginning of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    /// Its length in bytes.
+    pub len: usize,
+    /// It is a word: `nan`, `inf`, `infinity`.
+    pub is_word: bool,
+    negative: bool,
+    /// Number of digits before the exponent.
+    digits: usize,
+    /// These digits, wrapped around where there are too many.
+    mantissa: u64,
+    /// Power of ten that the mantissa is multiplied by; None where it has more than five digits.
+    exponent: Option<i32>,
+}
+
+impl Prefix {
+    /// The longest NUMBER that `text` begins with. A word counts only where no letter, digit or `_` follows.
+    pub fn of(text: &[u8]) -> Option<Self> {
+        let negative = text.first() == Some(&b'-');
+        let sign = usize::from(negative || text.first() == Some(&b'+'));
+        let (mut mantissa, whole) = digits(&text[sign..], 0);
+        let mut len = sign + whole;
+        let mut fraction = 0;
+        if text.get(len) == Some(&b'.') {
+            (mantissa, fraction) = digits(&text[len + 1..], mantissa);
+            if whole + fraction == 0 {
+                return None;
+            }
+            len += 1 + fraction;
+        } else if whole == 0 {
+            let len = sign + word(&text[sign..])?;
+            return Some(Self { len, is_word: true, negative, digits: 0, mantissa: 0, exponent: None });
+        }
+        let mut exponent = Some(0);
+        if let Some(b'e' | b'E') = text.get(len) {
+            let minus = text.get(len + 1) == Some(&b'-');
+            let sign = usize::from(minus || text.get(len + 1) == Some(&b'+'));
+            let (value, count) = digits(text.get(len + 1 + sign..).unwrap_or_default(), 0);
+            if count > 0 {
+                len += 1 + sign + count;
+                exponent = (count <= 5).then_some(if minus { -(value as i32) } else { value as i32 });
+            }
+        }
+        let exponent = exponent.map(|exponent| exponent.saturating_sub_unsigned(fraction as u32));
+        Some(Self { len, is_word: false, negative, digits: whole + fraction, mantissa, exponent })
+    }
+
+    /// The nearest `f64`, bit for bit what Python's `float` gives for `text`, which is all of the number.
+    pub fn value(&self, text: &[u8]) -> f64 {
+        // Both factors are exact, so the one operation rounds correctly (Clinger's fast path).
+        if let Some(exponent @ -22..=22) = self.exponent
+            && self.digits <= MAX_DIGITS
+            && self.mantissa < 1 << 53
+        {
+            let power = POWERS[exponent.unsigned_abs() as usize];
+            let mantissa = self.mantissa as f64;
+            let value = if exponent < 0 { mantissa / power } else { mantissa * power };
+            return if self.negative { -value } else { value };
+        }
+        let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
+        if value.is_nan() { CANONICAL_NAN } else { value }
+    }
+
+    /// Whether a digit other than 0 stands before the exponent.
+    pub fn is_nonzero(&self, text: &[u8]) -> bool {
+        if self.digits <= MAX_DIGITS {
+            return self.mantissa != 0;
+        }
+        text.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| matches!(byte, b'1'..=b'9'))
+    }
+}
+
+/// Appends the digits that `text` begins with to `value`; and their number.
+#[inline]
+fn digits(text: &[u8], mut value: u64) -> (u64, usize) {
+    let mut count = 0;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
+    }
+    (value, count)
+}
+
+fn word(text: &[u8]) -> Option<usize> {
+    [&b"infinity"[..], b"inf", b"nan"].into_iter().find_map(|word| {
+        let fits = text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+        (fits && !text.get(word.len()).is_some_and(|byte| is_word_byte(*byte))).then_some(word.len())
+    })
+}
+
+/// `[0-9A-Za-z_]`.
+pub(crate) fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn values_are_those_of_the_standard_library(
+            text in r"[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,7})?"
+        ) {
+            let prefix = Prefix::of(text.as_bytes()).unwrap();
+            prop_assert_eq!(prefix.len, text.len());
+            let expected: f64 = text.parse().unwrap();
+            prop_assert_eq!(prefix.value(text.as_bytes()).to_bits(), expected.to_bits());
+            let nonzero = text.split(['e', 'E']).next().unwrap().contains(|c| ('1'..='9').contains(&c));
+            prop_assert_eq!(prefix.is_nonzero(text.as_bytes()), nonzero);
+        }
+
+        #[test]
+        fn short_numbers_as_logs_hold_them_are_exact(value: f64, places in 0_usize..17) {
+            for text in [format!("{value:.places$}"), format!("{value:.places$e}"), value.to_string()] {
+                let prefix = Prefix::of(text.as_bytes()).unwrap();
+                let expected: f64 = text.parse().unwrap();
+                prop_assert!(prefix.value(text.as_bytes()).to_bits() == expected.to_bits() || expected.is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_number_is_read_and_no_more() {
+        let table = [
+            ("1.5e", 3),
+            ("1.5e-", 3),
+            ("1.5e-3x", 6),
+            (".5", 2),
+            ("5.", 2),
+            ("5.e3", 4),
+            ("-.5.", 3),
+            ("+1_000", 2),
+            ("nan", 3),
+            ("-inf,", 4),
+            ("Infinity", 8),
+            ("inf-x", 3),
+        ];
+        for (text, len) in table {
+            assert_eq!(Prefix::of(text.as_bytes()).map(|prefix| prefix.len), Some(len), "{text}");
+        }
+        for text in ["", "+", ".", "-.", "e5", ".e5", "nano", "inf_x", "infinite", "x1"] {
+            assert_eq!(Prefix::of(text.as_bytes()), None, "{text}");
+        }
+    }
+}

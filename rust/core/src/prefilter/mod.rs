@@ -1,0 +1,161 @@
+//! Which places of a block can hold a match at all.
+//!
+//! [`required_literals`] reads from a parsed pattern a set of texts one of which every match must
+//! contain; [`Prefilter`] finds the texts of all definitions in one pass over the raw bytes of a whole
+//! block, whether there are three of them or ten thousand. It has no false negatives: normalising a
+//! record adds control characters and U+FFFD only and takes escape sequences away, so literals hold
+//! none of these, and where a sequence is taken out from between two bytes that stand side by side in
+//! a literal ([`Prefilter::may_join`]), the matcher looks at the record's text instead.
+//!
+//! A literal is found in three steps, each for what the one before let through: two or three of its
+//! bytes fit the [`Classes`] of the pass (`fingerprint` chooses which), up to eight bytes that end
+//! there are a known key, and all of it stands there.
+
+mod fingerprint;
+mod keys;
+mod literals;
+
+pub(crate) use literals::{best_literal, required_literals, selectivity};
+
+use crate::survey::Classes;
+use fingerprint::{Fingerprint, choose};
+use keys::Keys;
+
+/// Finds the literals of all definitions in one pass.
+#[derive(Debug)]
+pub(crate) struct Prefilter {
+    literals: Vec<Literal>,
+    classes: Classes,
+    keys: Keys,
+    /// A bit for every two bytes that stand side by side in a literal.
+    pairs: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Literal {
+    text: Vec<u8>,
+    /// Where its fingerprint begins.
+    fingerprint: usize,
+    /// The key is all of it.
+    is_key: bool,
+}
+
+/// A literal that stands in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// Somewhere inside it; ascending over hits.
+    pub place: usize,
+    /// Where it begins.
+    pub start: usize,
+    /// Its index among the literals.
+    pub literal: u32,
+}
+
+impl Prefilter {
+    /// A searcher for any of the literals, which are sorted and distinct; None without literals.
+    pub fn new(literals: &[Vec<u8>]) -> Option<Self> {
+        if literals.is_empty() {
+            return None;
+        }
+        let (classes, fingerprints) = choose(literals);
+        let keys = Keys::new(fingerprints.iter().map(|fingerprint: &Fingerprint| fingerprint.key));
+        let mut pairs = vec![0; (1 << 16) / 64];
+        for pair in literals.iter().flat_map(|literal| literal.windows(2)) {
+            let index = pair_index(pair[0], pair[1]);
+            pairs[index / 64] |= 1 << (index % 64);
+        }
+        let literals = literals.iter().zip(&fingerprints);
+        let literals = literals.map(|(text, chosen)| Literal {
+            text: text.clone(),
+            fingerprint: chosen.at,
+            is_key: chosen.key.len() == text.len(),
+        });
+        let literals = literals.collect();
+        Some(Self { literals, classes, keys, pairs })
+    }
+
+    /// What the pass over a block has to look for.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// The literals that stand at the places which the pass found.
+    pub fn confirm(&self, text: &[u8], places: &[usize], hits: &mut Vec<Hit>) {
+        hits.clear();
+        for &place in places {
+            self.keys.find(keys::load(text, place + keys::AHEAD), |literal| {
+                let candidate = &self.literals[literal as usize];
+                let start = place.wrapping_sub(candidate.fingerprint);
+                let stands = || text.get(start..).is_some_and(|rest| rest.starts_with(&candidate.text));
+                if candidate.is_key || stands() {
+                    hits.push(Hit { place, start, literal });
+                }
+            });
+        }
+    }
+
+    /// Whether a literal may come about where `left` and `right` become neighbours.
+    pub fn may_join(&self, left: u8, right: u8) -> bool {
+        let index = pair_index(left, right);
+        self.pairs[index / 64] >> (index % 64) & 1 == 1
+    }
+}
+
+fn pair_index(left: u8, right: u8) -> usize {
+    usize::from(left) << 8 | usize::from(right)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{record::Framing, survey::Survey};
+
+    fn find(literals: &[Vec<u8>], text: &[u8]) -> Vec<(usize, u32)> {
+        let prefilter = Prefilter::new(literals).unwrap();
+        let (mut survey, mut hits) = (Survey::default(), Vec::new());
+        survey.take(text, Framing { terminal: true }, prefilter.classes());
+        prefilter.confirm(text, &survey.places, &mut hits);
+        assert!(hits.is_sorted_by_key(|hit| hit.place));
+        let mut found: Vec<_> = hits.iter().map(|hit| (hit.start, hit.literal)).collect();
+        found.sort_unstable();
+        found
+    }
+
+    fn slow(literals: &[Vec<u8>], text: &[u8]) -> Vec<(usize, u32)> {
+        let at = |at: usize| {
+            let here = literals.iter().enumerate().filter(move |(_, literal)| text[at..].starts_with(literal));
+            here.map(move |(index, _)| (at, index as u32))
+        };
+        (0..text.len()).flat_map(at).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn finds_every_literal_wherever_it_stands(
+            mut literals in prop::collection::vec("[ab'é: =_]{2,12}", 1..40),
+            text in "[ab'é: =_]{0,300}",
+            planted in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
+        ) {
+            literals.sort();
+            literals.dedup();
+            let literals: Vec<Vec<u8>> = literals.into_iter().map(String::into_bytes).collect();
+            let mut text = text.into_bytes();
+            for (literal, place) in planted {
+                let at = place.index(text.len() + 1);
+                text.splice(at..at, literal.get(&literals).iter().copied());
+            }
+            prop_assert_eq!(find(&literals, &text), slow(&literals, &text));
+        }
+    }
+
+    #[test]
+    fn thousands_of_literals_with_shared_parts_are_all_found() {
+        let mut literals: Vec<Vec<u8>> =
+            (0..3000).map(|i| format!("[metric] group_{}/name_{}: ", i % 7, i * i).into_bytes()).collect();
+        literals.sort();
+        let text = literals.iter().step_by(97).fold(Vec::new(), |text, literal| [&text, &b"x "[..], literal].concat());
+        assert_eq!(find(&literals, &text), slow(&literals, &text));
+    }
+}

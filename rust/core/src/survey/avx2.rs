@@ -1,0 +1,129 @@
+//! The pass over a block with AVX2: 64 bytes a step.
+//!
+//! The bytes to note have different low nibbles, so one shuffle and one comparison find them all. The
+//! classes are matched as in Teddy: two shuffles a position, whose results are combined over positions.
+
+use std::arch::x86_64::{
+    __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+};
+
+use super::{Classes, Survey, WORD, noted};
+use crate::record::Framing;
+
+/// Bytes that a step looks at: its own and two behind them.
+const WINDOW: usize = WORD + 2;
+type Window = [u8; WINDOW];
+
+pub(super) fn is_available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi1")
+}
+
+/// Fills the survey. The processor must have what [`is_available`] asks for.
+pub(super) fn take(survey: &mut Survey, block: &[u8], framing: Framing, classes: &Classes) {
+    assert!(is_available());
+    // SAFETY: the features are there.
+    unsafe {
+        match classes.width {
+            0 => run::<0>(survey, block, framing, classes),
+            2 => run::<2>(survey, block, framing, classes),
+            _ => run::<3>(survey, block, framing, classes),
+        }
+    }
+}
+
+struct Tables {
+    noted: __m256i,
+    low: [__m256i; 3],
+    high: [__m256i; 3],
+}
+
+impl Tables {
+    #[target_feature(enable = "avx2")]
+    fn new(framing: Framing, classes: &Classes) -> Self {
+        // 0x80 equals no byte that a shuffle by it can give.
+        let mut table = [0x80; 16];
+        for byte in noted(framing).iter().chain(b"\n") {
+            table[usize::from(byte & 15)] = *byte;
+        }
+        Self {
+            noted: twice(&table),
+            low: [twice(&classes.low[0]), twice(&classes.low[1]), twice(&classes.low[2])],
+            high: [twice(&classes.high[0]), twice(&classes.high[1]), twice(&classes.high[2])],
+        }
+    }
+
+    /// The sets that the 32 bytes from `from` on are in at `position`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn class(&self, position: usize, bytes: __m256i) -> __m256i {
+        let nibble = _mm256_set1_epi8(15);
+        let low = _mm256_shuffle_epi8(self.low[position], _mm256_and_si256(bytes, nibble));
+        let high = _mm256_shuffle_epi8(self.high[position], _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble));
+        _mm256_and_si256(low, high)
+    }
+}
+
+#[target_feature(enable = "avx2,popcnt,bmi1")]
+fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, classes: &Classes) {
+    let tables = Tables::new(framing, classes);
+    let (line_feed, zero) = (_mm256_set1_epi8(b'\n' as i8), _mm256_setzero_si256());
+    let mut padded = [0; WINDOW];
+    let mut base = 0;
+    while base < block.len() {
+        let (window, valid): (&Window, u64) = match block.get(base..base + WINDOW).and_then(<[u8]>::first_chunk) {
+            Some(window) => (window, u64::MAX),
+            None => {
+                let rest = &block[base..];
+                padded[..rest.len()].copy_from_slice(rest);
+                padded[rest.len()..].fill(0);
+                (&padded, if rest.len() >= WORD { u64::MAX } else { (1 << rest.len()) - 1 })
+            }
+        };
+        let halves = [load(window, 0), load(window, 32)];
+        let lf = halves.map(|half| mask(_mm256_cmpeq_epi8(line_feed, half)));
+        let noted = halves.map(|half| mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(tables.noted, half), half)));
+        survey.note(block, framing, base, join(lf), join(noted) ^ join(lf));
+        if WIDTH > 0 {
+            let fits = |from: usize, half| {
+                let mut sets = tables.class(0, half);
+                sets = _mm256_and_si256(sets, tables.class(1, load(window, from + 1)));
+                if WIDTH == 3 {
+                    sets = _mm256_and_si256(sets, tables.class(2, load(window, from + 2)));
+                }
+                !mask(_mm256_cmpeq_epi8(sets, zero))
+            };
+            let mut fits = join([fits(0, halves[0]), fits(32, halves[1])]) & valid;
+            while fits != 0 {
+                survey.places.push(base + fits.trailing_zeros() as usize);
+                fits &= fits - 1;
+            }
+        }
+        base += WORD;
+    }
+}
+
+fn join([left, right]: [u32; 2]) -> u64 {
+    u64::from(left) | u64::from(right) << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mask(bytes: __m256i) -> u32 {
+    _mm256_movemask_epi8(bytes).cast_unsigned()
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(window: &Window, from: usize) -> __m256i {
+    debug_assert!(from + 32 <= WINDOW);
+    // SAFETY: the 32 bytes lie in the window.
+    unsafe { _mm256_loadu_si256(window.as_ptr().add(from).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn twice(table: &[u8; 16]) -> __m256i {
+    // SAFETY: the table has 16 bytes.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) })
+}

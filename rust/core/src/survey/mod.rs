@@ -1,0 +1,280 @@
+//! One pass over a block: everything that the steps behind it would otherwise look for again.
+//!
+//! [`Survey`] holds what the pass found: the line feeds and the record ends as bitmaps, the counts of
+//! [`Census`], the places where an escape sequence begins, and the places that may begin a literal of
+//! the prefilter (two or three bytes that fit its [`Classes`]). A `Cache` owns it, the matcher fills
+//! it and walks the records by it, the extractor counts lines by it.
+//!
+//! The pass is written twice: `avx2`, chosen at run time where the processor has it, and `scalar`,
+//! which is also what tests compare the other one with.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod scalar;
+
+use std::ops::Range;
+
+use crate::record::{Census, Framing};
+
+/// Bytes that one word of the bitmaps stands for.
+const WORD: usize = 64;
+
+/// Sets of bytes at up to three neighbouring positions, as tables of their nibbles.
+///
+/// Each bit is a set of its own: bytes `b0 b1 b2` fit when one bit is set in `low[i][bi & 15]` and
+/// `high[i][bi >> 4]` for every position. A bit accepts all pairs of its nibbles, so it may accept more
+/// bytes than it was made for, never fewer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Classes {
+    pub low: [[u8; 16]; 3],
+    pub high: [[u8; 16]; 3],
+    /// Positions that are looked at: 0 for none, 2 or 3.
+    pub width: usize,
+}
+
+impl Classes {
+    /// The sets that `byte` is in at `position`.
+    pub fn of(&self, position: usize, byte: u8) -> u8 {
+        self.low[position][usize::from(byte & 15)] & self.high[position][usize::from(byte >> 4)]
+    }
+}
+
+/// What a pass over one block found.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub census: Census,
+    /// Where bytes fit the classes, ascending.
+    pub places: Vec<usize>,
+    /// Where an ESC stands, raw or as `#033`, ascending. Terminal text only.
+    pub escs: Vec<usize>,
+    marks: Vec<Mark>,
+}
+
+/// A bit for each of 64 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// LF.
+    lf: u64,
+    /// First bytes of terminator characters, raw or escaped.
+    ends: u64,
+}
+
+impl Survey {
+    /// Looks at a block, which begins and ends at a record end or with the source.
+    pub fn take(&mut self, block: &[u8], framing: Framing, classes: &Classes) {
+        self.clear(block.len());
+        #[cfg(target_arch = "x86_64")]
+        if avx2::is_available() {
+            return avx2::take(self, block, framing, classes);
+        }
+        scalar::take(self, block, framing, classes);
+    }
+
+    fn clear(&mut self, len: usize) {
+        self.census = Census::default();
+        self.places.clear();
+        self.escs.clear();
+        self.marks.clear();
+        self.marks.reserve(len.div_ceil(WORD));
+    }
+
+    /// The last terminator character that begins in `floor..at`.
+    pub fn end_before(&self, floor: usize, at: usize) -> Option<usize> {
+        if floor >= at {
+            return None;
+        }
+        let (mut word, first) = ((at - 1) / WORD, floor / WORD);
+        let mut bits = self.marks[word].ends & (u64::MAX >> (WORD - 1 - (at - 1) % WORD));
+        loop {
+            if bits != 0 {
+                let found = word * WORD + (WORD - 1 - bits.leading_zeros() as usize);
+                return (found >= floor).then_some(found);
+            }
+            if word == first {
+                return None;
+            }
+            word -= 1;
+            bits = self.marks[word].ends;
+        }
+    }
+
+    /// The first terminator character that begins at `at` or later.
+    pub fn end_from(&self, at: usize) -> Option<usize> {
+        let mut word = at / WORD;
+        let mut bits = self.marks.get(word)?.ends & (u64::MAX << (at % WORD));
+        while bits == 0 {
+            word += 1;
+            bits = self.marks.get(word)?.ends;
+        }
+        Some(word * WORD + bits.trailing_zeros() as usize)
+    }
+
+    /// Whether a terminator character begins at `at`.
+    pub fn is_end(&self, at: usize) -> bool {
+        self.marks.get(at / WORD).is_some_and(|mark| mark.ends >> (at % WORD) & 1 == 1)
+    }
+
+    /// Number of line feeds in a range.
+    pub fn count_lf(&self, range: Range<usize>) -> u64 {
+        if range.is_empty() {
+            return 0;
+        }
+        let (first, last) = (range.start / WORD, (range.end - 1) / WORD);
+        let head = u64::MAX << (range.start % WORD);
+        let tail = u64::MAX >> (WORD - 1 - (range.end - 1) % WORD);
+        if first == last {
+            return u64::from((self.marks[first].lf & head & tail).count_ones());
+        }
+        let between: u32 = self.marks[first + 1..last].iter().map(|mark| mark.lf.count_ones()).sum();
+        u64::from((self.marks[first].lf & head).count_ones() + between + (self.marks[last].lf & tail).count_ones())
+    }
+
+    /// The record around the byte at `at`, given a record's start `from` before it, and where the next
+    /// one begins. None when `at` lies inside a terminator.
+    pub fn record_around(
+        &self,
+        block: &[u8],
+        framing: Framing,
+        from: usize,
+        at: usize,
+    ) -> Option<(Range<usize>, usize)> {
+        let start = match self.end_before(from, at) {
+            Some(end) => end + framing.token_len(block, end),
+            None => from,
+        };
+        (start <= at).then(|| self.record_at(block, framing, start, at))
+    }
+
+    /// The record that begins at `start`, if no terminator stands before `at`.
+    pub fn record_at(&self, block: &[u8], framing: Framing, start: usize, at: usize) -> (Range<usize>, usize) {
+        match self.end_from(at) {
+            Some(end) => (start..end, framing.terminator_end(block, end)),
+            None => (start..block.len(), block.len()),
+        }
+    }
+
+    /// Takes note of the 64 bytes at `base`; `lf` and `others` say where LF and the bytes in [`noted`] stand.
+    #[inline(always)]
+    fn note(&mut self, block: &[u8], framing: Framing, base: usize, lf: u64, others: u64) {
+        let ends = if others == 0 { lf } else { lf | self.note_others(block, framing, base, others) };
+        self.census.lf += u64::from(lf.count_ones());
+        self.marks.push(Mark { lf, ends });
+    }
+
+    fn note_others(&mut self, block: &[u8], framing: Framing, base: usize, mut others: u64) -> u64 {
+        let mut ends = 0;
+        let census = &mut self.census;
+        while others != 0 {
+            let bit = others.trailing_zeros();
+            others &= others - 1;
+            let at = base + bit as usize;
+            match block[at] {
+                b'\r' => {
+                    ends |= 1 << bit;
+                    census.raw_cr_or_bs |= framing.terminal;
+                    census.bare_cr += u64::from(block.get(at + 1) != Some(&b'\n'));
+                }
+                b'\x08' => {
+                    ends |= 1 << bit;
+                    census.raw_cr_or_bs = true;
+                    census.bs_runs += u64::from(framing.begins_run(block, at));
+                }
+                b'\x1b' => {
+                    census.raw_esc = true;
+                    self.escs.push(at);
+                }
+                _ => match block.get(at + 1..at + 4) {
+                    Some(b"011") => census.escapes[0] += 1,
+                    Some(b"015") => {
+                        ends |= 1 << bit;
+                        census.escapes[1] += 1;
+                        census.bare_cr += u64::from(block.get(at + 4) != Some(&b'\n'));
+                    }
+                    Some(b"010") => {
+                        ends |= 1 << bit;
+                        census.escapes[2] += 1;
+                        census.bs_runs += u64::from(framing.begins_run(block, at));
+                    }
+                    Some(b"033") => {
+                        census.escapes[3] += 1;
+                        self.escs.push(at);
+                    }
+                    _ => {}
+                },
+            }
+        }
+        ends
+    }
+}
+
+/// Bytes beside LF that the pass stops at. No two of them, nor LF, have the same low nibble.
+fn noted(framing: Framing) -> &'static [u8] {
+    if framing.terminal { b"\r\x08\x1b#" } else { b"\r" }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => "[a-c': #015]{0,9}".prop_map(String::into_bytes),
+            2 => proptest::sample::select(vec![
+                &b"\n"[..], b"\r", b"\r\n", b"\x08", b"\x08\x08", b"#015", b"#010", b"#010#010", b"#011", b"#033[1m",
+                b"\x1b[0m", b"#", b"#0", b"#01", b"\xe2\x96\x88", b"\xff", b"\0",
+            ]).prop_map(<[u8]>::to_vec),
+            1 => (0..200_usize).prop_map(|len| vec![b'x'; len]),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    fn classes(width: usize) -> Classes {
+        let mut classes = Classes { width, ..Classes::default() };
+        for (bit, text) in [b"a: ", b"':\xe2", b"#01"].iter().enumerate() {
+            for (position, byte) in text.iter().enumerate() {
+                classes.low[position][usize::from(byte & 15)] |= 1 << bit;
+                classes.high[position][usize::from(byte >> 4)] |= 1 << bit;
+            }
+        }
+        classes
+    }
+
+    proptest! {
+        #[test]
+        fn both_passes_find_the_same_and_the_census_is_that_of_the_slow_one(
+            text in texts(), terminal: bool, width in proptest::sample::select(vec![0_usize, 2, 3])
+        ) {
+            let framing = Framing { terminal };
+            let (mut fast, mut slow) = (Survey::default(), Survey::default());
+            fast.take(&text, framing, &classes(width));
+            slow.clear(text.len());
+            scalar::take(&mut slow, &text, framing, &classes(width));
+            prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
+            prop_assert_eq!(Census::of(&text, framing), fast.census);
+        }
+
+        #[test]
+        fn records_found_by_bitmaps_are_those_of_the_framing(text in texts(), terminal: bool) {
+            let framing = Framing { terminal };
+            let mut survey = Survey::default();
+            survey.take(&text, framing, &Classes::default());
+            let mut from = 0;
+            while from < text.len() {
+                let end = framing.next_end(&text, from);
+                let (end, next) = end.map_or((text.len(), text.len()), |end| (end.start, end.next));
+                prop_assert_eq!(survey.record_at(&text, framing, from, from), (from..end, next));
+                for at in from..next {
+                    let expected = (at < end).then_some((from..end, next));
+                    let found = survey.record_around(&text, framing, 0, at);
+                    // At a terminator's own first byte lies no record that a literal could stand in.
+                    prop_assert!(at >= end || found == expected, "{} {:?} {:?}", at, found, expected);
+                }
+                let lf = text[from..next].iter().filter(|byte| **byte == b'\n').count() as u64;
+                prop_assert_eq!(survey.count_lf(from..next), lf);
+                from = next;
+            }
+        }
+    }
+}
