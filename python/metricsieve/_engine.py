@@ -42,11 +42,15 @@ class PatternInfo:
         value_group: number of the group that holds the value.
         labels: (number, name) of every other named group.
         warnings: (start, end, message), in characters of the pattern.
+        literals: texts one of which every match holds; empty where there are none.
+        direct: whether the first match of a record is read without a regex engine.
     """
 
     value_group: int
     labels: tuple[tuple[int, str], ...]
     warnings: tuple[tuple[int, int, str], ...]
+    literals: tuple[str, ...]
+    direct: bool
 
 
 def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> PatternInfo:
@@ -73,4 +77,6 @@ def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> P
         value_group=info["value_group"],
         labels=tuple((index, name) for index, name in info["labels"]),
         warnings=tuple((start, end, message) for start, end, message in info["warnings"]),
+        literals=tuple(info["literals"]),
+        direct=info["direct"],
     )

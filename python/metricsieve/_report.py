@@ -59,8 +59,9 @@ class DefinitionReport(_Entry):
         max: largest value, NaN aside.
         sources_with_points: how many sources have one.
         sources_without: labels of the first three that have none.
-        candidates: records that were looked at; depends on the strategy.
-        strategy: how the engine finds candidates.
+        candidates: records it was tried on; depends on the strategy.
+        cost_seconds: time that took, estimated from every 64th of them.
+        strategy: how the engine looks for it, see `DefinitionSet.strategies`.
         literals: the texts it looks for.
     """
 
@@ -80,6 +81,7 @@ class DefinitionReport(_Entry):
     sources_with_points: int
     sources_without: list[str]
     candidates: int
+    cost_seconds: float
     strategy: str
     literals: list[str]
 

@@ -320,6 +320,52 @@ class DefinitionSet:
         Raises:
             DefinitionError: a pattern is legal only in the other mode.
         """
+        return [
+            DefinitionProblem(message, index, definition.name, definition.regex, (start, end))
+            for index, (definition, info) in enumerate(
+                zip(self._definitions, self._checked(terminal=terminal), strict=True)
+            )
+            for start, end, message in info.warnings
+        ]
+
+    def strategies(self, *, terminal: bool = True) -> list[dict[str, Any]]:
+        r"""How the engine will look for each definition, and so which ones are slow.
+
+        Args:
+            terminal: as in `scan(normalize="terminal")`, where patterns read `#011` as a TAB.
+
+        Returns:
+            One dict a definition: `name`; `strategy`, which is `direct` (where its literal
+            stands, the value is read without a regex engine), `candidates` (there a regex engine
+            is asked) or `every record` (it has no literal, so each record is looked at: slow);
+            `literals`, the texts one of which every match holds; `engine`.
+
+        Raises:
+            DefinitionError: a pattern is legal only in the other mode.
+
+        Example:
+            >>> definitions = DefinitionSet({"loss": r"loss=(\S+)", "bare": r"^(\d+)$"})
+            >>> loss, bare = definitions.strategies()
+            >>> loss["strategy"], loss["literals"], bare["strategy"]
+            ('direct', ['loss='], 'every record')
+        """
+        found = []
+        infos = self._checked(terminal=terminal)
+        for definition, info in zip(self._definitions, infos, strict=True):
+            direct = info.direct and definition.matches == "first"
+            strategy = "direct" if direct else "candidates"
+            found.append(
+                {
+                    "name": definition.name,
+                    "strategy": strategy if info.literals else "every record",
+                    "literals": list(info.literals),
+                    "engine": definition.engine,
+                }
+            )
+        return found
+
+    def _checked(self, *, terminal: bool) -> list[PatternInfo]:
+        """What the engine makes of each pattern in this mode."""
         if terminal not in self._infos:
             problems: list[DefinitionProblem] = []
             infos = []
@@ -330,13 +376,7 @@ class DefinitionSet:
             if problems:
                 raise DefinitionError(problems)
             self._infos[terminal] = infos
-        return [
-            DefinitionProblem(message, index, definition.name, definition.regex, (start, end))
-            for index, (definition, info) in enumerate(
-                zip(self._definitions, self._infos[terminal], strict=True)
-            )
-            for start, end, message in info.warnings
-        ]
+        return self._infos[terminal]
 
     def __add__(self, other: object) -> DefinitionSet:
         """Both lists, one after the other, identical definitions once."""

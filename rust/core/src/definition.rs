@@ -171,6 +171,11 @@ impl Pattern {
         self.literals.as_deref()
     }
 
+    /// Whether the value is read without a regex engine, where the first match of a record counts.
+    pub fn is_direct(&self) -> bool {
+        self.shape.is_some()
+    }
+
     /// The pattern for "does it match": without `.*` at its ends, which only make the search read on.
     pub(crate) fn to_confirm(&self) -> Hir {
         strip_ends(&self.hir)
@@ -327,6 +332,24 @@ impl DefinitionSet {
     /// Whether the patterns are meant for terminal text.
     pub fn terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// How a definition is looked for, in a word or two:
+    ///
+    /// - `direct`: where its literal stands, its value is read without a regex engine;
+    /// - `candidates`: where its literal stands, a regex engine is asked;
+    /// - `every record`: it has no literal, so each record is looked at.
+    ///
+    /// # Panics
+    ///
+    /// When there is no definition of this index.
+    pub fn strategy(&self, index: usize) -> &'static str {
+        let pattern = &self.patterns[index];
+        match (&pattern.literals, &pattern.shape, self.definitions[index].matches) {
+            (None, ..) => "every record",
+            (Some(_), Some(_), Matches::First) => "direct",
+            (Some(_), ..) => "candidates",
+        }
     }
 
     pub(crate) fn name_id(&self, metric: MetricId) -> i32 {

@@ -4,12 +4,12 @@
 //! records go through the matcher, and accepted values leave as [`Rows`]. It does no I/O of its own;
 //! the decoder and the scan are shells around it.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     definition::MetricId,
     encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
-    matcher::{Cache, Match, Matcher, Visitor},
+    matcher::{Cache, Match, Matcher, TIMED, Visitor},
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
     report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
@@ -428,6 +428,14 @@ impl Visitor for Visit<'_, '_> {
         let go_on = self.state.found(self.line, self.offset, text, found);
         self.go_on &= go_on;
         go_on
+    }
+
+    fn tried(&mut self, metric: MetricId, time: Option<Duration>) {
+        let report = self.state.definitions[metric].get_or_insert_default();
+        report.candidates += 1;
+        if let Some(time) = time {
+            report.cost += time * TIMED;
+        }
     }
 
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId) {

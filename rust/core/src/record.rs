@@ -15,6 +15,8 @@ const ESCAPED_CR: &[u8] = b"#015";
 const ESCAPED_BS: &[u8] = b"#010";
 /// A run of backspaces longer than this is dropped as it comes instead of being kept whole.
 const LONG_RUN: usize = 64 << 10;
+/// Bytes in which the end of a block is looked for at first.
+const CUT_WINDOW: usize = 4096;
 /// Reads go to a page-aligned address: 1 to 15 bytes past a page start they ran at a quarter of the
 /// speed (string-copy aliasing). What is carried over stands in front of that address.
 const PAGE: usize = 4096;
@@ -373,19 +375,17 @@ impl RecordBuffer {
         self.cut_without_lf()
     }
 
-    /// No LF is near: the block ends behind the last record end that is certain.
+    /// No LF is near: the block ends behind a record end that is certain, one near the end of what is there.
     fn cut_without_lf(&mut self) -> Piece {
         let text = &self.bytes[..self.end];
-        let (mut cut, mut from) = (None, self.scanned);
-        let open = loop {
-            match self.framing.search(text, from, false) {
-                Search::Complete(end) => {
-                    cut = Some(end.next);
-                    from = end.next;
-                }
-                Search::Open(start) => break Some(start),
-                Search::Nothing => break None,
+        let mut window = CUT_WINDOW;
+        let (cut, from, open) = loop {
+            let first = self.scanned.max(self.end.saturating_sub(window));
+            let (cut, from, open) = self.last_end(text, first);
+            if cut.is_some() || first == self.scanned {
+                break (cut, from, open);
             }
+            window *= 4;
         };
         self.scanned = open.unwrap_or_else(|| from.max(text.len() - self.partial_escape(text)));
         if let Some(cut) = cut {
@@ -402,6 +402,21 @@ impl RecordBuffer {
             return Piece::Dropped(self.take(self.scanned));
         }
         Piece::NeedMore
+    }
+
+    /// The last certain record end behind `from`, where the look for it ended, and the terminator that is open.
+    fn last_end(&self, text: &[u8], mut from: usize) -> (Option<usize>, usize, Option<usize>) {
+        let mut cut = None;
+        loop {
+            match self.framing.search(text, from, false) {
+                Search::Complete(end) => {
+                    cut = Some(end.next);
+                    from = end.next;
+                }
+                Search::Open(start) => return (cut, from, Some(start)),
+                Search::Nothing => return (cut, from, None),
+            }
+        }
     }
 
     /// The limit counts bytes of the source, of which UTF-16 has fewer than UTF-8 for some characters.

@@ -70,6 +70,10 @@ impl Counted {
 /// What one definition found.
 #[derive(Debug, Clone, Default)]
 pub struct DefinitionReport {
+    /// Records that it was tried on; depends on the strategy.
+    pub candidates: u64,
+    /// Time that took, estimated from every 64th of them; depends on the strategy, too.
+    pub cost: Duration,
     /// Accepted values.
     pub points: u64,
     /// Rejected texts, in the order of [`Reject::ALL`].
@@ -124,6 +128,8 @@ impl DefinitionReport {
     }
 
     fn merge(&mut self, other: DefinitionReport, line_base: u64) {
+        self.candidates += other.candidates;
+        self.cost += other.cost;
         self.points += other.points;
         self.percent += other.percent;
         for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {

@@ -89,6 +89,7 @@ fn check_pattern<'py>(
     let literals = checked.literals().unwrap_or_default().iter();
     let literals: Vec<_> = literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect();
     result.set_item("literals", literals)?;
+    result.set_item("direct", checked.is_direct())?;
     Ok(result)
 }
 

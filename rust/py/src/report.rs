@@ -34,12 +34,12 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     dict.set_item("rejects", report.rejected())?;
     let set = scan.matcher().definitions();
     let mut definitions = Vec::with_capacity(set.len());
-    for ((definition, pattern), counts) in set.definitions().iter().zip(set.patterns()).zip(&report.definitions) {
+    let each = set.definitions().iter().zip(set.patterns()).zip(&report.definitions).enumerate();
+    for (index, ((definition, pattern), counts)) in each {
         let entry = definition_dict(py, counts, scan.labels())?;
         entry.set_item("name", &definition.name)?;
         entry.set_item("regex", &definition.regex)?;
-        let strategy = if pattern.literals().is_some() { "prefiltered" } else { "every record" };
-        entry.set_item("strategy", strategy)?;
+        entry.set_item("strategy", set.strategy(index))?;
         entry.set_item("literals", shown(pattern.literals()))?;
         definitions.push(entry);
     }
@@ -56,6 +56,8 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
 
 fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
+    dict.set_item("candidates", counts.candidates)?;
+    dict.set_item("cost_seconds", counts.cost.as_secs_f64())?;
     dict.set_item("points", counts.points)?;
     let (rejects, examples) = (PyDict::new(py), PyDict::new(py));
     for reason in Reject::ALL {

@@ -9,10 +9,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use regex_syntax::hir::Hir;
 
 use super::{shape::Shape, walk::Walk};
+
+/// A record may be walked so many times in vain before the regex engine takes over.
+const MAX_WALKS: usize = 4;
+/// Bytes that may be walked in vain whatever the length of the record.
+const FREE: usize = 1024;
+
+/// The regex engine must decide.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooFar;
 
 /// Automata by the text of their patterns; None where one would be too large.
 type Known = HashMap<String, Option<Arc<Walk>>>;
@@ -79,26 +88,41 @@ impl Direct {
     }
 
     /// Where the group stands in `text`, given the places of the literal in ascending order.
-    pub fn find(&self, text: &str, literals: impl DoubleEndedIterator<Item = usize>) -> Option<Range<usize>> {
+    ///
+    /// An error when many places were tried in vain, each by a long walk: then only an engine that looks at
+    /// all places at once is linear.
+    pub fn find(
+        &self,
+        text: &str,
+        literals: impl DoubleEndedIterator<Item = usize>,
+    ) -> Result<Option<Range<usize>>, TooFar> {
         let text = text.as_bytes();
         if let Some(lead) = self.lead {
-            let mut places = literals.filter_map(|literal| literal.checked_sub(lead));
-            return if self.last {
-                self.check_before(text, places.rev().find_map(|place| self.at(text, place)))
-            } else {
-                places.find_map(|place| self.at(text, place))
-            };
+            let places = literals.filter_map(|literal| literal.checked_sub(lead));
+            return if self.last { self.first_of(text, places.rev()) } else { self.first_of(text, places) };
         }
         let prefix = self.prefix.as_deref().unwrap_or_default();
-        if self.last {
-            self.check_before(text, ends(text, prefix).find_map(|place| self.at(text, place)))
-        } else {
-            starts(text, prefix).find_map(|place| self.at(text, place))
+        if self.last { self.first_of(text, ends(text, prefix)) } else { self.first_of(text, starts(text, prefix)) }
+    }
+
+    /// The group at the first of these places where prefix, group and suffix match.
+    fn first_of(&self, text: &[u8], places: impl Iterator<Item = usize>) -> Result<Option<Range<usize>>, TooFar> {
+        let limit = MAX_WALKS * text.len() + FREE;
+        let mut walked = 0;
+        for place in places {
+            if let Some(found) = self.at(text, place, &mut walked) {
+                let occurs = |before: &Arc<Walk>| before.occurs(text, found.start - self.prefix_len);
+                return Ok(self.before.as_ref().is_none_or(occurs).then_some(found));
+            }
+            if walked > limit {
+                return Err(TooFar);
+            }
         }
+        Ok(None)
     }
 
     /// The group, if prefix, group and suffix match at `place`.
-    fn at(&self, text: &[u8], place: usize) -> Option<Range<usize>> {
+    fn at(&self, text: &[u8], place: usize, walked: &mut usize) -> Option<Range<usize>> {
         let start = place + self.prefix_len;
         let from = match &self.prefix {
             Some(prefix) => {
@@ -109,14 +133,8 @@ impl Direct {
             }
             None => place,
         };
-        let end = self.body.end(text, from)?;
+        let end = self.body.end(text, from, walked)?;
         Some(start..end - self.suffix_len)
-    }
-
-    fn check_before(&self, text: &[u8], found: Option<Range<usize>>) -> Option<Range<usize>> {
-        let found = found?;
-        let occurs = |before: &Arc<Walk>| before.occurs(text, found.start - self.prefix_len);
-        self.before.as_ref().is_none_or(occurs).then_some(found)
     }
 }
 
@@ -124,7 +142,10 @@ impl Direct {
 fn starts(text: &[u8], part: &[u8]) -> impl Iterator<Item = usize> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let found = from + memmem::find(text.get(from..)?, part)?;
+        let rest = text.get(from..)?;
+        // A search for one byte needs no preparation.
+        let found = if let [byte] = part { memchr(*byte, rest) } else { memmem::find(rest, part) };
+        let found = from + found?;
         from = found + 1;
         Some(found)
     })
@@ -138,4 +159,148 @@ fn ends(text: &[u8], part: &[u8]) -> impl Iterator<Item = usize> {
         limit = (found + part.len()).saturating_sub(1);
         Some(found)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+    use crate::definition::Pattern;
+
+    /// What stands before the group: from pieces that have a shape together, and some that have none.
+    fn before() -> impl Strategy<Value = String> {
+        let piece = select(vec![
+            ".*",
+            ".*?",
+            ".+",
+            "a",
+            "ab",
+            "loss",
+            "'loss': ",
+            "é=",
+            ": ",
+            "aa",
+            "[ab]",
+            "[0-9]",
+            r"\[[0-9]+\]",
+            r"\d",
+            r"\S",
+            r"\S+",
+            "^",
+            r"\b",
+            "(?:a|b)",
+            "(?:a|bc)",
+            "(b)",
+            "(?:.*)a",
+            "(ab=)",
+            "x?",
+            "x*",
+            "(?i)k",
+            "(?:b|)",
+            "(.*)",
+            "[^,]*",
+            " ",
+        ]);
+        prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    fn group() -> impl Strategy<Value = &'static str> {
+        select(vec![
+            r"[0-9.]+",
+            r"\S+",
+            ".*",
+            ".*?",
+            "[^,]*",
+            "a|ab",
+            r"[-+]?[0-9]*\.?[0-9]+",
+            r"\d+(?:\.\d+)?",
+            "(a)(b)?",
+            "",
+            r"[0-9]+(.|e\-)[0-9]+",
+            "a*?",
+            r"\w+",
+            "(?:a|b)+",
+            "é?",
+            r"\b\d*",
+            "a{2}",
+            "[0-9]$",
+        ])
+    }
+
+    fn behind() -> impl Strategy<Value = String> {
+        let piece = select(vec![
+            "", ".*", ",", ",?", ";", "%", "$", r"\b", r"\B", "é", "[,;]", "(?:x|yz)", r"\s*", ".*a", "a", "(?:,|$)",
+            "(?:)", "b*?", "[éa]", r"\s", "(,)", "^",
+        ]);
+        prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let piece = select(vec![
+            "a", "b", "ab", "aab", "loss", "'loss': ", "é=", "é", ": ", "=", "[", "]", "[0]", "1", "2.5", "3e-05", ",",
+            ";", "%", " ", "x", "yz", "k", "K", "\u{212a}", "c", "ab=", "\t", "-", "9",
+        ]);
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    /// The first match's value group, found by shape; None where the pattern has no usable one.
+    fn by_shape(pattern: &Pattern, text: &str) -> Option<Option<Range<usize>>> {
+        let shape = pattern.shape.as_ref()?;
+        let direct = Direct::new(shape, &Shared::default())?;
+        let literal = shape.literal.as_ref().map_or(Vec::new(), |(literal, _)| literal.clone());
+        let places: Vec<usize> =
+            if literal.is_empty() { Vec::new() } else { starts(text.as_bytes(), &literal).collect() };
+        direct.find(text, places.into_iter()).ok()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { max_global_rejects: u32::MAX, ..ProptestConfig::default() })]
+        /// More cases: `PROPTEST_CASES=1000000 cargo test --release groups_found_by_shape`.
+        #[test]
+        fn groups_found_by_shape_are_those_of_the_regex_crate(
+            before in before(), group in group(), behind in behind(), texts in prop::collection::vec(texts(), 8)
+        ) {
+            let regex = format!("{before}(?P<value>{group}){behind}");
+            let pattern = Pattern::new(&regex, None, false);
+            prop_assume!(pattern.is_ok());
+            let mut pattern = pattern.unwrap();
+            let oracle = regex::Regex::new(&pattern.translated).unwrap();
+            // The shape does not depend on other groups' names, only on there being no labels.
+            pattern.labels.clear();
+            for text in texts {
+                let Some(found) = by_shape(&pattern, &text) else { break };
+                let captures = oracle.captures(&text);
+                let expected = captures.map(|captures| captures.get(pattern.value_group).map(|group| group.range()));
+                prop_assert_eq!(found.map(Some), expected, "{} in {:?}", regex, text);
+            }
+        }
+    }
+
+    #[test]
+    fn r1_walks_that_fail_again_and_again_are_given_up() {
+        let pattern = Pattern::new("abc(.*);", None, false).unwrap();
+        let direct = Direct::new(pattern.shape.as_ref().unwrap(), &Shared::default()).unwrap();
+        let text = "abc".repeat(10_000);
+        assert_eq!(direct.find(&text, starts(text.as_bytes(), b"abc").collect::<Vec<_>>().into_iter()), Err(TooFar));
+        let ended = text + ";";
+        assert_eq!(direct.find(&ended, [0, 3].into_iter()), Ok(Some(3..30_000)));
+    }
+
+    #[test]
+    fn definitions_of_the_usual_kinds_have_a_shape() {
+        for regex in [
+            r"'loss': ([0-9]+(.|e\-)[0-9]+),?",
+            r".*\[[0-9]+\].*#011validation-error:(\S+).*",
+            r".*\[[0-9]+\].*#011train-rmse:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*",
+            r"Loss = (.*?);",
+            r"- loss: ([0-9\.]+)",
+            r"#train_accuracy: (\S+)",
+            r"progress (\d+)%",
+        ] {
+            let pattern = Pattern::new(regex, None, true).unwrap();
+            let direct = pattern.shape.as_ref().and_then(|shape| Direct::new(shape, &Shared::default()));
+            assert!(direct.is_some(), "{regex}");
+        }
+    }
 }

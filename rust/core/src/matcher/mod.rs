@@ -16,6 +16,7 @@ mod walk;
 use std::{
     ops::Range,
     sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use memchr::{memchr2, memmem};
@@ -35,6 +36,8 @@ use direct::{Direct, Shared};
 
 /// `all` and `last` may look at this many bytes of a record again, summed over their matches.
 const ITERATION_BUDGET: u64 = 1 << 30;
+/// One in so many tries is timed: the clock costs 50 ns.
+pub(crate) const TIMED: u32 = 64;
 /// More definitions than this that need the regex engine are first confirmed together, by one automaton.
 const FEW: usize = 3;
 
@@ -82,6 +85,8 @@ pub struct Cache {
     /// Of a record's text, where it is not what stands in the block.
     text_survey: Survey,
     text_hits: Vec<Hit>,
+    /// Definitions tried so far.
+    tried: u32,
 }
 
 /// A definition to be tried on a record: the order is that of the rows.
@@ -117,6 +122,8 @@ impl Match<'_> {
 pub(crate) trait Visitor {
     /// A match of the record at `record` (bytes of the block). False ends the block.
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool;
+    /// A definition was tried on a record; how long it took, now and then.
+    fn tried(&mut self, metric: MetricId, time: Option<Duration>);
     /// `all` or `last` gave up in this record.
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId);
     /// The record is through; `matched` says whether any definition matched. False ends the block.
@@ -190,6 +197,7 @@ impl Matcher {
             tasks: Vec::new(),
             text_survey: Survey::default(),
             text_hits: Vec::new(),
+            tried: 0,
         }
     }
 
@@ -321,7 +329,8 @@ impl Matcher {
         if !visitor.admits(&record, block) {
             return true;
         }
-        let Cache { normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, .. } = cache;
+        let Cache { normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, tried, .. } =
+            cache;
         tasks.clear();
         let text = match self.as_it_stands(&block[record.clone()], census) {
             Some(text) => {
@@ -349,7 +358,11 @@ impl Matcher {
         self.confirm_together(text.text, tasks, complex, confirmed);
         let mut matched = false;
         for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
-            if !self.definition(captures, &record, &text, tasks, &mut matched, visitor) {
+            *tried = tried.wrapping_add(1);
+            let begin = tried.is_multiple_of(TIMED).then(Instant::now);
+            let go_on = self.definition(captures, &record, &text, tasks, &mut matched, visitor);
+            visitor.tried(tasks[0].metric as usize, begin.map(|begin| begin.elapsed()));
+            if !go_on {
                 return false;
             }
         }
@@ -420,14 +433,11 @@ impl Matcher {
         let matches = self.definitions.definitions()[metric].matches;
         if matches == Matches::First
             && let Some(direct) = self.direct(metric)
+            && let Ok(value) = direct.find(text.text, tasks.iter().map(|task| task.literal))
         {
-            return match direct.find(text.text, tasks.iter().map(|task| task.literal)) {
-                Some(value) => {
-                    *matched = true;
-                    visitor.found(record, text, &Match { metric, number: 0, value: Some(value), captures: None })
-                }
-                None => true,
-            };
+            let Some(value) = value else { return true };
+            *matched = true;
+            return visitor.found(record, text, &Match { metric, number: 0, value: Some(value), captures: None });
         }
         let engine = &self.engines[metric];
         let value_group = self.definitions.patterns()[metric].value_group;

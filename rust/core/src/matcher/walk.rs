@@ -131,14 +131,15 @@ impl Walk {
         }
     }
 
-    /// Where the preferred match that begins at `at` ends.
+    /// Where the preferred match that begins at `at` ends; how many bytes that took is added to `walked`.
     #[inline]
-    pub fn end(&self, text: &[u8], at: usize) -> Option<usize> {
+    pub fn end(&self, text: &[u8], at: usize, walked: &mut usize) -> Option<usize> {
         let mut state = self.start(text, at);
         let mut end = None;
         for (offset, byte) in text[at..].iter().enumerate() {
             state = self.rows[usize::from(state)][usize::from(*byte)];
             if state == DEAD {
+                *walked += offset;
                 return end;
             }
             // A match is known one byte after its end.
@@ -146,6 +147,7 @@ impl Walk {
                 end = Some(at + offset);
             }
         }
+        *walked += text.len() - at;
         if self.at_end[usize::from(state)] { Some(text.len()) } else { end }
     }
 

@@ -8,12 +8,8 @@ use std::arch::x86_64::{
     _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::{Classes, Survey, WORD, noted};
+use super::{Classes, Survey, WINDOW, WORD, Window, noted_table, pad};
 use crate::record::Framing;
-
-/// Bytes that a step looks at: its own and two behind them.
-const WINDOW: usize = WORD + 2;
-type Window = [u8; WINDOW];
 
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") && is_x86_feature_detected!("bmi1")
@@ -41,13 +37,8 @@ struct Tables {
 impl Tables {
     #[target_feature(enable = "avx2")]
     fn new(framing: Framing, classes: &Classes) -> Self {
-        // 0x80 equals no byte that a shuffle by it can give.
-        let mut table = [0x80; 16];
-        for byte in noted(framing).iter().chain(b"\n") {
-            table[usize::from(byte & 15)] = *byte;
-        }
         Self {
-            noted: twice(&table),
+            noted: twice(&noted_table(framing)),
             low: [twice(&classes.low[0]), twice(&classes.low[1]), twice(&classes.low[2])],
             high: [twice(&classes.high[0]), twice(&classes.high[1]), twice(&classes.high[2])],
         }
@@ -73,12 +64,7 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
     while base < block.len() {
         let (window, valid): (&Window, u64) = match block.get(base..base + WINDOW).and_then(<[u8]>::first_chunk) {
             Some(window) => (window, u64::MAX),
-            None => {
-                let rest = &block[base..];
-                padded[..rest.len()].copy_from_slice(rest);
-                padded[rest.len()..].fill(0);
-                (&padded, if rest.len() >= WORD { u64::MAX } else { (1 << rest.len()) - 1 })
-            }
+            None => pad(&block[base..], &mut padded),
         };
         let halves = [load(window, 0), load(window, 32)];
         let lf = halves.map(|half| mask(_mm256_cmpeq_epi8(line_feed, half)));

@@ -5,14 +5,16 @@
 //! the prefilter (two or three bytes that fit its [`Classes`]). A `Cache` owns it, the matcher fills
 //! it and walks the records by it, the extractor counts lines by it.
 //!
-//! The pass is written twice: `avx2`, chosen at run time where the processor has it, and `scalar`,
-//! which is also what tests compare the other one with.
+//! The pass is written three times: `avx512` and `avx2`, chosen at run time where the processor has them, and
+//! `scalar`, which is also what tests compare the others with.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod scalar;
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use crate::record::{Census, Framing};
 
@@ -62,12 +64,13 @@ struct Mark {
 impl Survey {
     /// Looks at a block, which begins and ends at a record end or with the source.
     pub fn take(&mut self, block: &[u8], framing: Framing, classes: &Classes) {
+        let pass = *PASS.get_or_init(|| passes().last().expect("one is always there").1);
+        self.take_by(pass, block, framing, classes);
+    }
+
+    fn take_by(&mut self, pass: Pass, block: &[u8], framing: Framing, classes: &Classes) {
         self.clear(block.len());
-        #[cfg(target_arch = "x86_64")]
-        if avx2::is_available() {
-            return avx2::take(self, block, framing, classes);
-        }
-        scalar::take(self, block, framing, classes);
+        pass(self, block, framing, classes);
     }
 
     fn clear(&mut self, len: usize) {
@@ -207,6 +210,50 @@ impl Survey {
     }
 }
 
+/// One way to look at a block.
+type Pass = fn(&mut Survey, &[u8], Framing, &Classes);
+static PASS: OnceLock<Pass> = OnceLock::new();
+
+/// The ways that this processor knows, the fastest last.
+fn passes() -> Vec<(&'static str, Pass)> {
+    let mut passes: Vec<(&'static str, Pass)> = vec![("scalar", scalar::take)];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if avx2::is_available() {
+            passes.push(("avx2", avx2::take));
+        }
+        if avx512::is_available() {
+            passes.push(("avx512", avx512::take));
+        }
+    }
+    passes
+}
+
+/// Bytes that a vectorised step looks at: its own and two behind them.
+#[cfg(target_arch = "x86_64")]
+const WINDOW: usize = WORD + 2;
+#[cfg(target_arch = "x86_64")]
+type Window = [u8; WINDOW];
+
+/// Copies what is left of a block, fewer bytes than a window; and a bit for each of its first 64.
+#[cfg(target_arch = "x86_64")]
+fn pad<'a>(rest: &[u8], padded: &'a mut Window) -> (&'a Window, u64) {
+    padded[..rest.len()].copy_from_slice(rest);
+    padded[rest.len()..].fill(0);
+    (padded, if rest.len() >= WORD { u64::MAX } else { (1 << rest.len()) - 1 })
+}
+
+/// The noted bytes and LF by their low nibble, to be compared with the bytes that chose them.
+#[cfg(target_arch = "x86_64")]
+fn noted_table(framing: Framing) -> [u8; 16] {
+    // 0x80 equals no byte that a shuffle by it can give.
+    let mut table = [0x80; 16];
+    for byte in noted(framing).iter().chain(b"\n") {
+        table[usize::from(byte & 15)] = *byte;
+    }
+    table
+}
+
 /// Bytes beside LF that the pass stops at. No two of them, nor LF, have the same low nibble.
 fn noted(framing: Framing) -> &'static [u8] {
     if framing.terminal { b"\r\x08\x1b#" } else { b"\r" }
@@ -243,16 +290,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_passes_find_the_same_and_the_census_is_that_of_the_slow_one(
+        fn every_pass_finds_the_same_and_the_census_is_that_of_the_slow_one(
             text in texts(), terminal: bool, width in proptest::sample::select(vec![0_usize, 2, 3])
         ) {
             let framing = Framing { terminal };
-            let (mut fast, mut slow) = (Survey::default(), Survey::default());
-            fast.take(&text, framing, &classes(width));
-            slow.clear(text.len());
-            scalar::take(&mut slow, &text, framing, &classes(width));
-            prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
-            prop_assert_eq!(Census::of(&text, framing), fast.census);
+            let mut slow = Survey::default();
+            slow.take_by(scalar::take, &text, framing, &classes(width));
+            prop_assert_eq!(&Census::of(&text, framing), &slow.census);
+            for (name, pass) in passes() {
+                let mut fast = Survey::default();
+                fast.take_by(pass, &text, framing, &classes(width));
+                prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"), "{}", name);
+            }
         }
 
         #[test]

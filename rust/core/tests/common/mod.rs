@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arrow_array::{Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use metricsieve_core::{
-    ColumnOptions, Decoder, ExtractOptions, Matcher, OnReject, Report, Scan, ScanOptions, Source, Strings,
+    ColumnOptions, Decoder, DefinitionReport, ExtractOptions, Matcher, OnReject, Report, Scan, ScanOptions, Source,
+    Strings,
 };
 
 /// A row; the value as bits, None for a reject.
@@ -30,6 +31,11 @@ impl Outcome {
     /// The account without what may depend on the strategy: candidates and time.
     fn account(&self) -> String {
         let Report { bytes, events, records, matched, too_long, definitions, rejects, sources, .. } = &self.report;
+        // What a definition was tried on and what that cost depend on the strategy.
+        let definitions = definitions.iter().cloned();
+        let definitions: Vec<_> = definitions
+            .map(|definition| DefinitionReport { candidates: 0, cost: Duration::ZERO, ..definition })
+            .collect();
         format!("{bytes} {events} {records} {matched} {too_long} {definitions:#?} {rejects:#?} {sources:#?}")
     }
 
