@@ -201,11 +201,16 @@ fn replace_invalid(text: &[u8], out: &mut Stage) {
 
 /// Where the escape sequence at `at` ends, if it is the kind that colours are: `ESC [`, parameters, a letter.
 pub(crate) fn plain_sequence(record: &[u8], at: usize) -> Option<usize> {
-    let rest = &record[at..];
-    let intro = [&b"\x1b["[..], b"#033["].into_iter().find(|intro| rest.starts_with(intro))?;
-    let params = rest[intro.len()..].iter().take_while(|byte| matches!(byte, b'0'..=b'?')).count();
-    let end = intro.len() + params;
-    rest.get(end).is_some_and(|byte| matches!(byte, b'@'..=b'~')).then_some(at + end + 1)
+    let rest = record.get(at..)?;
+    let mut end = match rest {
+        [ESC, b'[', ..] => 2,
+        [b'#', b'0', b'3', b'3', b'[', ..] => 5,
+        _ => return None,
+    };
+    while matches!(rest.get(end), Some(b'0'..=b'?')) {
+        end += 1;
+    }
+    matches!(rest.get(end), Some(b'@'..=b'~')).then_some(at + end + 1)
 }
 
 #[cfg(test)]

@@ -230,7 +230,6 @@ impl Matcher {
     /// Where taking out escape sequences may make a literal that does not stand in the block.
     fn joins(&self, prefilter: &Prefilter, block: &[u8], survey: &Survey, joins: &mut Vec<usize>) {
         let mut escs = survey.escs.iter().copied().peekable();
-        let is_text = |at: usize| at < block.len() && !survey.is_end(at);
         while let Some(begin) = escs.next() {
             let Some(mut end) = plain_sequence(block, begin) else {
                 // Of the other sequences only the normaliser knows the end.
@@ -240,11 +239,9 @@ impl Matcher {
             while let Some(next) = escs.next_if_eq(&end).and_then(|next| plain_sequence(block, next)) {
                 end = next;
             }
-            let left = begin.checked_sub(1).filter(|left| is_text(*left));
-            let right = Some(end).filter(|right| is_text(*right));
-            if let (Some(left), Some(right)) = (left, right)
-                && prefilter.may_join(block[left], block[right])
-            {
+            // Most neighbours are in no literal, which is looked up faster than whether they are text.
+            let joined = begin > 0 && end < block.len() && prefilter.may_join(block[begin - 1], block[end]);
+            if joined && !survey.is_end(begin - 1) && !survey.is_end(end) {
                 joins.push(begin);
             }
         }
