@@ -464,7 +464,11 @@ impl State {
         let captured = group.clone().map(|group| &haystack[group]);
         let report = self.definitions[found.metric].get_or_insert_default();
         let example = || Example::new(self.source, line, captured.unwrap_or_default());
-        let number = match value::parse(haystack.as_bytes(), group.clone(), metric.number) {
+        let number = match (found.whole, &group) {
+            (Some(prefix), Some(group)) => value::whole(haystack.as_bytes(), group.clone(), prefix),
+            _ => value::parse(haystack.as_bytes(), group.clone(), metric.number),
+        };
+        let number = match number {
             Ok(number) => Some(number),
             Err(reason) => {
                 report.reject(reason, example);

@@ -21,62 +21,123 @@ const POWERS: [f64; 23] = [
 /// A NUMBER at the beginning of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prefix {
-    /// Its length in bytes.
-    pub len: usize,
-    /// It is a word: `nan`, `inf`, `infinity`.
-    pub is_word: bool,
-    negative: bool,
-    /// Number of digits before the exponent.
-    digits: usize,
-    /// These digits, wrapped around where there are too many.
+    /// The digits before the exponent, wrapped around where there are too many.
     mantissa: u64,
-    /// Power of ten that the mantissa is multiplied by; None where it has more than five digits.
-    exponent: Option<i32>,
+    /// Power of ten that the mantissa is multiplied by; [`FAR`] where it has more than five digits.
+    exponent: i64,
+    /// From the top: 32 bits for its length in bytes, 28 for the number of digits before the exponent (no more than
+    /// fit), 4 flags.
+    kind: u64,
 }
+
+/// No power of ten that could be reached.
+const FAR: i64 = i64::MIN;
+const MAX_COUNTED: usize = (1 << 28) - 1;
+const WORD: u64 = 1;
+const ENDS_IN_POINT: u64 = 2;
+const NEGATIVE: u64 = 4;
 
 impl Prefix {
     /// The longest NUMBER that `text` begins with. A word counts only where no letter, digit or `_` follows.
+    ///
+    /// Only the first 4 GiB of the text are read.
     pub fn of(text: &[u8]) -> Option<Self> {
+        let decimal = Self::decimal(text);
+        if decimal.len() > 0 { Some(decimal) } else { Self::word(text) }
+    }
+
+    /// The longest NUMBER of digits that `text` begins with; of length 0 if there is none.
+    ///
+    /// Always inlined and no `Option`, so that its fields stay in registers: kept in memory, they stall when copied.
+    #[inline(always)]
+    pub fn decimal(text: &[u8]) -> Self {
+        let text = &text[..text.len().min(u32::MAX as usize)];
         let negative = text.first() == Some(&b'-');
         let sign = usize::from(negative || text.first() == Some(&b'+'));
         let (mut mantissa, whole) = digits(&text[sign..], 0);
         let mut len = sign + whole;
-        let mut fraction = 0;
+        let (mut fraction, mut ends_in_point) = (0, false);
         if text.get(len) == Some(&b'.') {
             (mantissa, fraction) = digits(&text[len + 1..], mantissa);
-            if whole + fraction == 0 {
-                return None;
-            }
             len += 1 + fraction;
-        } else if whole == 0 {
-            let len = sign + word(&text[sign..])?;
-            return Some(Self { len, is_word: true, negative, digits: 0, mantissa: 0, exponent: None });
+            ends_in_point = fraction == 0;
         }
-        let mut exponent = Some(0);
+        if whole + fraction == 0 {
+            return Self::new(0, 0, 0, 0, 0);
+        }
+        let mut exponent = 0;
         if let Some(b'e' | b'E') = text.get(len) {
             let minus = text.get(len + 1) == Some(&b'-');
             let sign = usize::from(minus || text.get(len + 1) == Some(&b'+'));
             let (value, count) = digits(text.get(len + 1 + sign..).unwrap_or_default(), 0);
             if count > 0 {
                 len += 1 + sign + count;
-                exponent = (count <= 5).then_some(if minus { -(value as i32) } else { value as i32 });
+                exponent = match count {
+                    1..=5 if minus => -(value as i64),
+                    1..=5 => value as i64,
+                    _ => FAR,
+                };
             }
         }
-        let exponent = exponent.map(|exponent| exponent.saturating_sub_unsigned(fraction as u32));
-        Some(Self { len, is_word: false, negative, digits: whole + fraction, mantissa, exponent })
+        let exponent = exponent.saturating_sub(fraction as i64);
+        let flags = if ends_in_point { ENDS_IN_POINT } else { 0 } | if negative { NEGATIVE } else { 0 };
+        Self::new(mantissa, exponent, len, whole + fraction, flags)
+    }
+
+    fn word(text: &[u8]) -> Option<Self> {
+        let negative = text.first() == Some(&b'-');
+        let sign = usize::from(negative || text.first() == Some(&b'+'));
+        let len = sign + word(&text[sign..])?;
+        Some(Self::new(0, FAR, len, 0, WORD | if negative { NEGATIVE } else { 0 }))
+    }
+
+    #[inline(always)]
+    fn new(mantissa: u64, exponent: i64, len: usize, digits: usize, flags: u64) -> Self {
+        let kind = (len as u64) << 32 | (digits.min(MAX_COUNTED) as u64) << 4 | flags;
+        Self { mantissa, exponent, kind }
+    }
+
+    /// Its length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        (self.kind >> 32) as usize
+    }
+
+    /// Number of digits before the exponent.
+    #[inline]
+    fn digits(&self) -> usize {
+        self.kind as usize >> 4 & MAX_COUNTED
+    }
+
+    #[inline]
+    fn has(&self, flag: u64) -> bool {
+        self.kind & flag != 0
+    }
+
+    /// Whether it is a word: `nan`, `inf`, `infinity`.
+    #[inline]
+    pub fn is_word(&self) -> bool {
+        self.has(WORD)
+    }
+
+    /// Whether it has a point behind which no digit stands.
+    #[inline]
+    pub fn ends_in_point(&self) -> bool {
+        self.has(ENDS_IN_POINT)
     }
 
     /// The nearest `f64`, bit for bit what Python's `float` gives for `text`, which is all of the number.
+    #[inline(always)]
     pub fn value(&self, text: &[u8]) -> f64 {
         // Both factors are exact, so the one operation rounds correctly (Clinger's fast path).
-        if let Some(exponent @ -22..=22) = self.exponent
-            && self.digits <= MAX_DIGITS
+        if let exponent @ -22..=22 = self.exponent
+            && self.digits() <= MAX_DIGITS
             && self.mantissa < 1 << 53
         {
             let power = POWERS[exponent.unsigned_abs() as usize];
             let mantissa = self.mantissa as f64;
             let value = if exponent < 0 { mantissa / power } else { mantissa * power };
-            return if self.negative { -value } else { value };
+            return if self.has(NEGATIVE) { -value } else { value };
         }
         let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
         if value.is_nan() { CANONICAL_NAN } else { value }
@@ -84,7 +145,7 @@ impl Prefix {
 
     /// Whether a digit other than 0 stands before the exponent.
     pub fn is_nonzero(&self, text: &[u8]) -> bool {
-        if self.digits <= MAX_DIGITS {
+        if self.digits() <= MAX_DIGITS {
             return self.mantissa != 0;
         }
         text.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| matches!(byte, b'1'..=b'9'))
@@ -92,10 +153,28 @@ impl Prefix {
 }
 
 /// Appends the digits that `text` begins with to `value`; and their number.
+///
+/// Eight bytes a step and without a loop over digits, whose end no processor can predict.
 #[inline]
 fn digits(text: &[u8], mut value: u64) -> (u64, usize) {
     let mut count = 0;
-    for byte in text {
+    while let Some(eight) = text.get(count..).and_then(<[u8]>::first_chunk) {
+        let bytes = u64::from_le_bytes(*eight);
+        let digits = bytes.wrapping_sub(0x3030_3030_3030_3030);
+        // A byte below '0' sets its top bit by borrowing, one above '9' by the 0x46 added. Both may spoil bytes
+        // behind it, never those in front.
+        let wrong = (digits | bytes.wrapping_add(0x4646_4646_4646_4646)) & 0x8080_8080_8080_8080;
+        let here = wrong.trailing_zeros() / 8;
+        if here > 0 {
+            let leading_zeros = digits << (64 - 8 * here);
+            value = value.wrapping_mul(INTEGER_POWERS[here as usize]).wrapping_add(together(leading_zeros));
+            count += here as usize;
+        }
+        if here < 8 {
+            return (value, count);
+        }
+    }
+    for byte in &text[count..] {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             break;
@@ -104,6 +183,16 @@ fn digits(text: &[u8], mut value: u64) -> (u64, usize) {
         count += 1;
     }
     (value, count)
+}
+
+const INTEGER_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The number that eight digits make, the first in the lowest byte: pairs, then fours, then all.
+#[inline]
+fn together(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
 }
 
 fn word(text: &[u8]) -> Option<usize> {
@@ -130,7 +219,7 @@ mod tests {
             text in r"[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,7})?"
         ) {
             let prefix = Prefix::of(text.as_bytes()).unwrap();
-            prop_assert_eq!(prefix.len, text.len());
+            prop_assert_eq!(prefix.len(), text.len());
             let expected: f64 = text.parse().unwrap();
             prop_assert_eq!(prefix.value(text.as_bytes()).to_bits(), expected.to_bits());
             let nonzero = text.split(['e', 'E']).next().unwrap().contains(|c| ('1'..='9').contains(&c));
@@ -164,7 +253,7 @@ mod tests {
             ("inf-x", 3),
         ];
         for (text, len) in table {
-            assert_eq!(Prefix::of(text.as_bytes()).map(|prefix| prefix.len), Some(len), "{text}");
+            assert_eq!(Prefix::of(text.as_bytes()).map(|prefix| prefix.len()), Some(len), "{text}");
         }
         for text in ["", "+", ".", "-.", "e5", ".e5", "nano", "inf_x", "infinite", "x1"] {
             assert_eq!(Prefix::of(text.as_bytes()), None, "{text}");

@@ -106,8 +106,10 @@ pub struct DefinitionReport {
 
 impl DefinitionReport {
     pub(crate) fn point(&mut self, value: f64) {
+        if self.points == 0 {
+            self.first = Some(value);
+        }
         self.points += 1;
-        self.first.get_or_insert(value);
         self.last = Some(value);
         self.range(value, value);
     }

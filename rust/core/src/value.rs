@@ -76,13 +76,13 @@ pub(crate) fn parse(haystack: &[u8], group: Option<Range<usize>>, mode: NumberMo
     loop {
         let text = &haystack[span.clone()];
         let found = Prefix::of(text);
-        if let Some(prefix) = found.filter(|prefix| prefix.len == text.len()) {
+        if let Some(prefix) = found.filter(|prefix| prefix.len() == text.len()) {
             return convert(haystack, prefix, span, decorations > 0, percent);
         }
         match (mode, found) {
             (NumberMode::Strict, _) | (NumberMode::Prefix, None) => return Err(Reject::NotANumber),
             (NumberMode::Prefix, Some(prefix)) => {
-                return convert(haystack, prefix, span.start..span.start + prefix.len, true, false);
+                return convert(haystack, prefix, span.start..span.start + prefix.len(), true, false);
             }
             (NumberMode::Trim, _) if decorations == 3 => return Err(Reject::NotANumber),
             (NumberMode::Trim, _) => {
@@ -128,6 +128,13 @@ fn undecorate(text: &[u8]) -> Option<Range<usize>> {
     (closes && !text.contains(&opening)).then(|| 0..text.len() - 1)
 }
 
+/// Reads a NUMBER that is known to be all of a capture.
+#[inline(always)]
+pub(crate) fn whole(haystack: &[u8], span: Range<usize>, prefix: Prefix) -> Result<Number, Reject> {
+    convert(haystack, prefix, span, false, false)
+}
+
+#[inline(always)]
 fn convert(
     haystack: &[u8],
     prefix: Prefix,
@@ -137,15 +144,29 @@ fn convert(
 ) -> Result<Number, Reject> {
     let text = &haystack[span.clone()];
     let value = prefix.value(text);
-    if value.is_infinite() && !prefix.is_word {
+    if value.is_infinite() && !prefix.is_word() {
         return Err(Reject::Overflow);
     }
     let underflow = value == 0.0 && prefix.is_nonzero(text);
-    Ok(Number { value, span, is_word: prefix.is_word, trimmed, percent, underflow })
+    Ok(Number { value, span, is_word: prefix.is_word(), trimmed, percent, underflow })
 }
 
 /// Whether the text around a number shows that the pattern cut it short.
+#[inline]
 pub(crate) fn is_truncated(haystack: &[u8], number: &Number) -> bool {
+    let (before, after) = (haystack[..number.span.start].last(), &haystack[number.span.end..]);
+    // Most numbers stand between other characters than these.
+    let before = matches!(before, Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let after = match after {
+        [b',', next, ..] => next.is_ascii_digit(),
+        [b'0'..=b'9' | b'.' | b'_' | b'e' | b'E', ..] => true,
+        _ => false,
+    };
+    (before || after || number.is_word) && looks_truncated(haystack, number)
+}
+
+#[inline(never)]
+fn looks_truncated(haystack: &[u8], number: &Number) -> bool {
     let (before, after) = (&haystack[..number.span.start], &haystack[number.span.end..]);
     let digit = |at: usize| after.get(at).is_some_and(u8::is_ascii_digit);
     let goes_on = match after.first() {

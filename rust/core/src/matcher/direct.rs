@@ -12,7 +12,13 @@ use std::{
 use memchr::{memchr, memmem};
 use regex_syntax::hir::Hir;
 
-use super::{shape::Shape, walk::Walk};
+use super::{
+    Task,
+    quick::{Look, Quick},
+    shape::Shape,
+    walk::Walk,
+};
+use crate::number::Prefix;
 
 /// A record may be walked so many times in vain before the regex engine takes over.
 const MAX_WALKS: usize = 4;
@@ -31,6 +37,7 @@ type Known = HashMap<String, Option<Arc<Walk>>>;
 pub(crate) struct Shared {
     anchored: Mutex<Known>,
     unanchored: Mutex<Known>,
+    quick: Mutex<HashMap<String, Option<Arc<Quick>>>>,
 }
 
 impl Shared {
@@ -40,6 +47,11 @@ impl Shared {
 
     fn unanchored(&self, pattern: &Hir) -> Option<Arc<Walk>> {
         find(&self.unanchored, pattern, Walk::unanchored)
+    }
+
+    fn quick(&self, group: &Hir, walk: &Walk) -> Option<Arc<Quick>> {
+        let mut known = self.quick.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(group.to_string()).or_insert_with(|| Quick::of(group, walk).map(Arc::new)).clone()
     }
 }
 
@@ -61,8 +73,18 @@ pub(crate) struct Direct {
     /// Group and suffix, and the prefix before them where it is not text.
     body: Arc<Walk>,
     suffix_len: usize,
+    /// What is known of the group, where it is all of the body.
+    quick: Option<Arc<Quick>>,
     /// Where in the prefix the searched literal begins; None where another part of the pattern is searched for.
     lead: Option<usize>,
+}
+
+/// A value's group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub span: Range<usize>,
+    /// The number that is all of it, where it was read on the way.
+    pub number: Option<Prefix>,
 }
 
 impl Direct {
@@ -72,6 +94,7 @@ impl Direct {
         if literal.is_none() && shape.text.as_ref().is_none_or(Vec::is_empty) {
             return None;
         }
+        let body = shared.anchored(&shape.body)?;
         Some(Self {
             last: shape.last,
             before: match &shape.before {
@@ -81,48 +104,69 @@ impl Direct {
             prefix_len: shape.prefix_len,
             is_literal: literal.is_some_and(|(literal, _)| shape.text.as_ref() == Some(literal)),
             prefix: shape.text.clone(),
-            body: shared.anchored(&shape.body)?,
+            quick: if shape.text.is_some() && shape.suffix_len == 0 { shared.quick(&shape.body, &body) } else { None },
+            body,
             suffix_len: shape.suffix_len,
             lead: literal.map(|(_, lead)| *lead),
         })
     }
 
-    /// Where the group stands in `text`, given the places of the literal in ascending order.
+    /// Calls `found` with the group, given the places of the literal in ascending order; gives what it gave.
     ///
     /// An error when many places were tried in vain, each by a long walk: then only an engine that looks at
     /// all places at once is linear.
-    pub fn find(
+    #[inline(always)]
+    pub fn find<T>(
         &self,
         text: &str,
-        literals: impl DoubleEndedIterator<Item = usize>,
-    ) -> Result<Option<Range<usize>>, TooFar> {
+        literals: &[Task],
+        found: impl FnOnce(Range<usize>, Option<Prefix>) -> T,
+    ) -> Result<Option<T>, TooFar> {
         let text = text.as_bytes();
-        if let Some(lead) = self.lead {
-            let places = literals.filter_map(|literal| literal.checked_sub(lead));
-            return if self.last { self.first_of(text, places.rev()) } else { self.first_of(text, places) };
-        }
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        if self.last { self.first_of(text, ends(text, prefix)) } else { self.first_of(text, starts(text, prefix)) }
-    }
-
-    /// The group at the first of these places where prefix, group and suffix match.
-    fn first_of(&self, text: &[u8], places: impl Iterator<Item = usize>) -> Result<Option<Range<usize>>, TooFar> {
-        let limit = MAX_WALKS * text.len() + FREE;
+        let Some(lead) = self.lead else {
+            let group = self.find_prefix(text)?;
+            return Ok(group.map(|group| found(group.span, group.number)));
+        };
         let mut walked = 0;
-        for place in places {
-            if let Some(found) = self.at(text, place, &mut walked) {
-                let occurs = |before: &Arc<Walk>| before.occurs(text, found.start - self.prefix_len);
-                return Ok(self.before.as_ref().is_none_or(occurs).then_some(found));
+        for index in 0..literals.len() {
+            let index = if self.last { literals.len() - 1 - index } else { index };
+            let Some(place) = literals[index].literal.checked_sub(lead) else { continue };
+            if let Some(group) = self.at(text, place, &mut walked) {
+                // The group's fields go on in registers: kept together in memory, they stall when copied.
+                return Ok(self.follows(text, group.span.start).then(|| found(group.span, group.number)));
             }
-            if walked > limit {
+            if walked > FREE + MAX_WALKS * text.len() {
                 return Err(TooFar);
             }
         }
         Ok(None)
     }
 
+    /// The same where the places have to be looked for.
+    fn find_prefix(&self, text: &[u8]) -> Result<Option<Found>, TooFar> {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let mut walked = 0;
+        let (mut starts, mut ends) = (starts(text, prefix), ends(text, prefix));
+        while let Some(place) = if self.last { ends.next() } else { starts.next() } {
+            if let Some(group) = self.at(text, place, &mut walked) {
+                return Ok(self.follows(text, group.span.start).then_some(group));
+            }
+            if walked > FREE + MAX_WALKS * text.len() {
+                return Err(TooFar);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether what has to stand in front of the prefix does, for a group that begins at `start`.
+    #[inline]
+    fn follows(&self, text: &[u8], start: usize) -> bool {
+        self.before.as_ref().is_none_or(|before| before.occurs(text, start - self.prefix_len))
+    }
+
     /// The group, if prefix, group and suffix match at `place`.
-    fn at(&self, text: &[u8], place: usize, walked: &mut usize) -> Option<Range<usize>> {
+    #[inline(always)]
+    fn at(&self, text: &[u8], place: usize, walked: &mut usize) -> Option<Found> {
         let start = place + self.prefix_len;
         let from = match &self.prefix {
             Some(prefix) => {
@@ -133,8 +177,15 @@ impl Direct {
             }
             None => place,
         };
+        if let Some(quick) = &self.quick {
+            match quick.look(text, start) {
+                Look::Is(number) => return Some(Found { span: start..start + number.len(), number: Some(number) }),
+                Look::Fails => return None,
+                Look::Unknown => {}
+            }
+        }
         let end = self.body.end(text, from, walked)?;
-        Some(start..end - self.suffix_len)
+        Some(Found { span: start..end - self.suffix_len, number: None })
     }
 }
 
@@ -244,14 +295,17 @@ mod tests {
         prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
     }
 
+    fn tasks(text: &str, literal: &[u8]) -> Vec<Task> {
+        starts(text.as_bytes(), literal).map(|literal| Task { metric: 0, literal }).collect()
+    }
+
     /// The first match's value group, found by shape; None where the pattern has no usable one.
-    fn by_shape(pattern: &Pattern, text: &str) -> Option<Option<Range<usize>>> {
+    fn by_shape(pattern: &Pattern, text: &str) -> Option<Option<Found>> {
         let shape = pattern.shape.as_ref()?;
         let direct = Direct::new(shape, &Shared::default())?;
         let literal = shape.literal.as_ref().map_or(Vec::new(), |(literal, _)| literal.clone());
-        let places: Vec<usize> =
-            if literal.is_empty() { Vec::new() } else { starts(text.as_bytes(), &literal).collect() };
-        direct.find(text, places.into_iter()).ok()
+        let places = if literal.is_empty() { Vec::new() } else { tasks(text, &literal) };
+        direct.find(text, &places, |span, number| Found { span, number }).ok()
     }
 
     proptest! {
@@ -270,6 +324,11 @@ mod tests {
             pattern.labels.clear();
             for text in texts {
                 let Some(found) = by_shape(&pattern, &text) else { break };
+                if let Some(Found { span, number: Some(number) }) = &found {
+                    prop_assert_eq!(Prefix::of(&text.as_bytes()[span.clone()]), Some(*number), "{} in {:?}", regex, text);
+                    prop_assert_eq!(number.len(), span.len());
+                }
+                let found = found.map(|found| found.span);
                 let captures = oracle.captures(&text);
                 let expected = captures.map(|captures| captures.get(pattern.value_group).map(|group| group.range()));
                 prop_assert_eq!(found.map(Some), expected, "{} in {:?}", regex, text);
@@ -282,9 +341,9 @@ mod tests {
         let pattern = Pattern::new("abc(.*);", None, false).unwrap();
         let direct = Direct::new(pattern.shape.as_ref().unwrap(), &Shared::default()).unwrap();
         let text = "abc".repeat(10_000);
-        assert_eq!(direct.find(&text, starts(text.as_bytes(), b"abc").collect::<Vec<_>>().into_iter()), Err(TooFar));
+        assert_eq!(direct.find(&text, &tasks(&text, b"abc"), |span, _| span), Err(TooFar));
         let ended = text + ";";
-        assert_eq!(direct.find(&ended, [0, 3].into_iter()), Ok(Some(3..30_000)));
+        assert_eq!(direct.find(&ended, &tasks("abcabc", b"abc"), |span, _| span), Ok(Some(3..30_000)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod captures;
 mod confirm;
 mod direct;
 mod nonempty;
+mod quick;
 mod shape;
 mod walk;
 
@@ -26,6 +27,7 @@ pub(crate) use shape::Shape;
 use crate::{
     definition::{DefinitionSet, Matches, MetricId},
     normalize::{Normalizer, Text, plain_sequence},
+    number::Prefix,
     prefilter::{Hit, Prefilter},
     record::{Census, Framing},
     survey::{Classes, Survey},
@@ -59,12 +61,16 @@ pub struct Matcher {
     strategy: Strategy,
     engines: Vec<Engine>,
     direct: Vec<OnceLock<Option<Direct>>>,
+    /// Whether a definition needs the regex engine.
+    is_complex: Vec<bool>,
     /// Automata that definitions share.
     shared: Shared,
     /// Literals of all definitions that have some.
     prefilter: Option<Prefilter>,
-    /// The definitions that each literal belongs to.
-    users: Vec<Vec<u32>>,
+    /// The definitions that each literal belongs to, one literal after the other.
+    users: Vec<u32>,
+    /// Where those of each literal begin; and the end of the last one's.
+    first_user: Vec<u32>,
     /// The definitions without a literal, which are tried on every record; all of them if exhaustive.
     always: Confirm,
     /// The others that have no simple shape, made when a record holds literals of several of them.
@@ -91,7 +97,7 @@ pub struct Cache {
 
 /// A definition to be tried on a record: the order is that of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Task {
+pub(crate) struct Task {
     metric: u32,
     /// Where its literal begins; [`CONFIRMED`] where it has none.
     literal: usize,
@@ -107,6 +113,8 @@ pub(crate) struct Match<'a> {
     pub number: u32,
     /// Where the value's group matched, if it took part.
     pub value: Option<Range<usize>>,
+    /// The number that the value's group is known to be.
+    pub whole: Option<Prefix>,
     /// All groups; None where the definition has no labels.
     captures: Option<&'a Captures>,
 }
@@ -148,22 +156,29 @@ impl Matcher {
         }
         pairs.sort_unstable();
         pairs.dedup();
-        let (mut literals, mut users): (Vec<Vec<u8>>, Vec<Vec<u32>>) = (Vec::new(), Vec::new());
+        let (mut literals, mut users, mut first_user) = (Vec::<Vec<u8>>::new(), Vec::new(), Vec::new());
         for (literal, id) in pairs {
             if literals.last() != Some(&literal) {
                 literals.push(literal);
-                users.push(Vec::new());
+                first_user.push(users.len() as u32);
             }
-            users.last_mut().expect("one a literal").push(id);
+            users.push(id);
         }
+        first_user.push(users.len() as u32);
         Self {
             framing: Framing { terminal: definitions.terminal() },
             strategy,
             engines,
             direct: patterns.iter().map(|_| OnceLock::new()).collect(),
+            is_complex: patterns
+                .iter()
+                .zip(definitions.definitions())
+                .map(|(pattern, definition)| definition.matches != Matches::First || pattern.shape.is_none())
+                .collect(),
             shared: Shared::default(),
             prefilter: Prefilter::new(&literals),
             users,
+            first_user,
             always: Confirm::new(&definitions, always, strategy),
             complex: OnceLock::new(),
             definitions,
@@ -349,9 +364,7 @@ impl Matcher {
             self.always.which(text.text, always, confirmed);
             tasks.extend(confirmed.iter().map(|metric| Task { metric: *metric as u32, literal: CONFIRMED }));
         }
-        if !tasks.is_sorted() {
-            tasks.sort_unstable();
-        }
+        sort(tasks);
         self.confirm_together(text.text, tasks, complex, confirmed);
         let mut matched = false;
         for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
@@ -384,8 +397,10 @@ impl Matcher {
 
     fn collect<'a>(&self, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {
         for hit in hits {
-            let users = self.users[hit.literal as usize].iter();
-            tasks.extend(users.map(|metric| Task { metric: *metric, literal: hit.start - base }));
+            let literal = hit.literal as usize;
+            for user in self.first_user[literal]..self.first_user[literal + 1] {
+                tasks.push(Task { metric: self.users[user as usize], literal: hit.start - base });
+            }
         }
     }
 
@@ -397,23 +412,17 @@ impl Matcher {
         caches: &mut SetCaches,
         confirmed: &mut Vec<MetricId>,
     ) {
-        let is_open = |task: &Task| task.literal != CONFIRMED && self.is_complex(task.metric as usize);
+        let is_open = |task: &Task| task.literal != CONFIRMED && self.is_complex[task.metric as usize];
         if tasks.len() <= FEW || tasks.iter().filter(|task| is_open(task)).count() <= FEW {
             return;
         }
         let complex = self.complex.get_or_init(|| {
             let has_literals = |id: &MetricId| self.definitions.patterns()[*id].literals.is_some();
-            let ids = (0..self.engines.len()).filter(|id| self.is_complex(*id) && has_literals(id));
+            let ids = (0..self.engines.len()).filter(|id| self.is_complex[*id] && has_literals(id));
             Confirm::new(&self.definitions, ids.collect(), self.strategy)
         });
         complex.which(text, caches, confirmed);
         tasks.retain(|task| !is_open(task) || confirmed.binary_search(&(task.metric as usize)).is_ok());
-    }
-
-    /// Whether a definition needs the regex engine.
-    fn is_complex(&self, metric: MetricId) -> bool {
-        self.definitions.definitions()[metric].matches != Matches::First
-            || self.definitions.patterns()[metric].shape.is_none()
     }
 
     /// Tries one definition on a record.
@@ -427,21 +436,25 @@ impl Matcher {
         visitor: &mut impl Visitor,
     ) -> bool {
         let metric = tasks[0].metric as usize;
-        let matches = self.definitions.definitions()[metric].matches;
-        if matches == Matches::First
+        if !self.is_complex[metric]
             && let Some(direct) = self.direct(metric)
-            && let Ok(value) = direct.find(text.text, tasks.iter().map(|task| task.literal))
         {
-            let Some(value) = value else { return true };
-            *matched = true;
-            return visitor.found(record, text, &Match { metric, number: 0, value: Some(value), captures: None });
+            let found = direct.find(text.text, tasks, |value, whole| {
+                *matched = true;
+                visitor.found(record, text, &Match { metric, number: 0, value: Some(value), whole, captures: None })
+            });
+            // Too far: the engine decides.
+            if let Ok(go_on) = found {
+                return go_on.unwrap_or(true);
+            }
         }
+        let matches = self.definitions.definitions()[metric].matches;
         let engine = &self.engines[metric];
         let value_group = self.definitions.patterns()[metric].value_group;
         let mut found = |captures: &Captures, number: u32| {
             *matched = true;
             let value = captures.group(value_group);
-            visitor.found(record, text, &Match { metric, number, value, captures: Some(captures) })
+            visitor.found(record, text, &Match { metric, number, value, whole: None, captures: Some(captures) })
         };
         let over_budget = match matches {
             Matches::First => return !captures.find(engine, metric, text.text, 0) || found(captures, 0),
@@ -481,6 +494,31 @@ impl Matcher {
             Direct::new(shape, &self.shared)
         });
         made.as_ref()
+    }
+}
+
+/// Sorts the definitions to be tried on a record.
+///
+/// Mostly they are a handful out of few definitions, each once: their bits in a word are in order without a
+/// comparison, of which none could be predicted.
+fn sort(tasks: &mut [Task]) {
+    let mut present = 0_u64;
+    let mut literals = [0; 64];
+    for task in tasks.iter() {
+        let bit = 1_u64.checked_shl(task.metric).unwrap_or(0);
+        if bit == 0 || present & bit != 0 {
+            if !tasks.is_sorted() {
+                tasks.sort_unstable();
+            }
+            return;
+        }
+        present |= bit;
+        literals[task.metric as usize] = task.literal;
+    }
+    for task in tasks.iter_mut() {
+        let metric = present.trailing_zeros();
+        present &= present.wrapping_sub(1);
+        *task = Task { metric, literal: literals[metric as usize] };
     }
 }
 

@@ -123,6 +123,23 @@ impl Walk {
         Some(Self { rows, last_match: matches as State, at_end, starts })
     }
 
+    /// Whether two automata whose start is always the same find the same matches.
+    pub fn is_like(&self, other: &Walk) -> bool {
+        let (Starts::One(mine), Starts::One(theirs)) = (&self.starts, &other.starts) else { return false };
+        let mut pairs = vec![(*mine, *theirs)];
+        let mut seen = HashSet::from([(*mine, *theirs)]);
+        while let Some((mine, theirs)) = pairs.pop() {
+            let kind =
+                |walk: &Walk, state: State| (state == DEAD, state <= walk.last_match, walk.at_end[usize::from(state)]);
+            if kind(self, mine) != kind(other, theirs) {
+                return false;
+            }
+            let next = self.rows[usize::from(mine)].iter().zip(&other.rows[usize::from(theirs)]);
+            pairs.extend(next.map(|(mine, theirs)| (*mine, *theirs)).filter(|pair| seen.insert(*pair)));
+        }
+        true
+    }
+
     #[inline]
     fn start(&self, text: &[u8], at: usize) -> State {
         match &self.starts {

@@ -36,8 +36,29 @@ struct Literal {
     text: Vec<u8>,
     /// Where its fingerprint begins.
     fingerprint: usize,
-    /// The key is all of it.
-    is_key: bool,
+    rest: Rest,
+}
+
+/// What of a literal its key does not tell.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    Nothing,
+    /// It begins with these eight bytes.
+    Head(u64),
+    Text,
+}
+
+impl Rest {
+    fn of(literal: &[u8], fingerprint: &Fingerprint) -> Self {
+        // The key ends where the loaded bytes do, or with the literal.
+        let known = fingerprint.key.len();
+        let key_start = (fingerprint.at + keys::AHEAD).min(literal.len()) - known;
+        match literal.first_chunk() {
+            _ if key_start == 0 && known == literal.len() => Self::Nothing,
+            Some(head) if key_start <= 8 && key_start + known == literal.len() => Self::Head(u64::from_le_bytes(*head)),
+            _ => Self::Text,
+        }
+    }
 }
 
 /// A literal that stands in a text.
@@ -68,7 +89,7 @@ impl Prefilter {
         let literals = literals.map(|(text, chosen)| Literal {
             text: text.clone(),
             fingerprint: chosen.at,
-            is_key: chosen.key.len() == text.len(),
+            rest: Rest::of(text, chosen),
         });
         let literals = literals.collect();
         Some(Self { literals, classes, keys, pairs })
@@ -86,8 +107,15 @@ impl Prefilter {
             self.keys.find(keys::load(text, place + keys::AHEAD), |literal| {
                 let candidate = &self.literals[literal as usize];
                 let start = place.wrapping_sub(candidate.fingerprint);
-                let stands = || text.get(start..).is_some_and(|rest| rest.starts_with(&candidate.text));
-                if candidate.is_key || stands() {
+                let stands = match candidate.rest {
+                    Rest::Nothing => true,
+                    Rest::Head(head) => {
+                        let found = text.get(start..).and_then(<[u8]>::first_chunk);
+                        found.is_some_and(|found| u64::from_le_bytes(*found) == head)
+                    }
+                    Rest::Text => text.get(start..).is_some_and(|rest| rest.starts_with(&candidate.text)),
+                };
+                if stands {
                     hits.push(Hit { place, start, literal });
                 }
             });

@@ -79,11 +79,8 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
                 }
                 !mask(_mm256_cmpeq_epi8(sets, zero))
             };
-            let mut fits = join([fits(0, halves[0]), fits(32, halves[1])]) & valid;
-            while fits != 0 {
-                survey.places.push(base + fits.trailing_zeros() as usize);
-                fits &= fits - 1;
-            }
+            let fits = join([fits(0, halves[0]), fits(32, halves[1])]) & valid;
+            survey.note_places(base, fits);
         }
         base += WORD;
     }

@@ -52,16 +52,12 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         if WIDTH > 0 {
             let first = class(0, bytes);
             let second = class(1, load(window, 1));
-            let mut fits = if WIDTH == 3 {
+            let fits = if WIDTH == 3 {
                 _mm512_test_epi8_mask(_mm512_and_si512(first, second), class(2, load(window, 2)))
             } else {
                 _mm512_test_epi8_mask(first, second)
             };
-            fits &= valid;
-            while fits != 0 {
-                survey.places.push(base + fits.trailing_zeros() as usize);
-                fits &= fits - 1;
-            }
+            survey.note_places(base, fits & valid);
         }
         base += WORD;
     }

@@ -164,6 +164,28 @@ impl Survey {
         self.marks.push(Mark { lf, ends });
     }
 
+    /// Takes note of the places among the 64 bytes at `base` that fit the classes.
+    #[inline(always)]
+    fn note_places(&mut self, base: usize, mut fits: u64) {
+        if fits == 0 {
+            return;
+        }
+        // Four are written whether there are so many or not: how many there are cannot be predicted.
+        let len = self.places.len();
+        let count = fits.count_ones() as usize;
+        let mut next = || {
+            let place = base + fits.trailing_zeros() as usize;
+            fits &= fits.wrapping_sub(1);
+            place
+        };
+        self.places.extend_from_slice(&[next(), next(), next(), next()]);
+        if count <= 4 {
+            self.places.truncate(len + count);
+        } else {
+            self.places.extend((4..count).map(|_| next()));
+        }
+    }
+
     fn note_others(&mut self, block: &[u8], framing: Framing, base: usize, mut others: u64) -> u64 {
         let mut ends = 0;
         let census = &mut self.census;
