@@ -235,13 +235,13 @@ def test_x4_control_characters_are_made_visible_on_a_terminal(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"]])
-def test_help_needs_neither_pyarrow_nor_the_engine(arguments):
+def test_help_needs_neither_pyarrow_nor_rich_nor_the_engine(arguments):
     """They are what would make it slow."""
     code = (
         "import sys; from metricsieve.cli import app\n"
         f"try: app({arguments!r})\n"
         "except SystemExit: pass\n"
-        "loaded = {'pyarrow', 'metricsieve._native'} & set(sys.modules)\n"
+        "loaded = {'pyarrow', 'rich', 'metricsieve._native'} & set(sys.modules)\n"
         "sys.exit(f'imported {loaded}' if loaded else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
