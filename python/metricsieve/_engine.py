@@ -7,7 +7,7 @@ load and nothing else; it is imported on first use, so `metricsieve --help` does
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metricsieve.exceptions import DebugBuildWarning
 
@@ -44,6 +44,7 @@ class PatternInfo:
         warnings: (start, end, message), in characters of the pattern.
         literals: texts one of which every match holds; empty where there are none.
         direct: whether the first match of a record is read without a regex engine.
+        compiled: the pattern as the scanner takes it, so that it is not compiled again.
     """
 
     value_group: int
@@ -51,6 +52,7 @@ class PatternInfo:
     warnings: tuple[tuple[int, int, str], ...]
     literals: tuple[str, ...]
     direct: bool
+    compiled: _native.CheckedPattern = field(repr=False, compare=False)
 
 
 def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> PatternInfo:
@@ -79,4 +81,5 @@ def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> P
         warnings=tuple((start, end, message) for start, end, message in info["warnings"]),
         literals=tuple(info["literals"]),
         direct=info["direct"],
+        compiled=info["compiled"],
     )

@@ -7,6 +7,7 @@ class _Reader(Protocol):
     def read(self, n: int, /) -> bytes: ...
 
 __all__ = [
+    "CheckedPattern",
     "PatternError",
     "RejectError",
     "Scanner",
@@ -19,6 +20,9 @@ __version__: str
 build_profile: str
 
 def check_pattern(pattern: str, group: int | str | None, terminal: bool) -> dict[str, Any]: ...
+
+@final
+class CheckedPattern: ...
 
 class PatternError(ValueError): ...
 class RejectError(ValueError): ...
@@ -46,6 +50,7 @@ class Scanner:
         threads: int | None,
         batch_rows: int,
         max_record_bytes: int,
+        patterns: list[CheckedPattern] | None = None,
         strategy: str | None = None,
         block_bytes: int | None = None,
         split_bytes: int | None = None,

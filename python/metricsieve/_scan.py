@@ -137,7 +137,8 @@ def scan(
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns or ()):
         raise TypeError("columns must be a list of column names")
     checked = definitions if isinstance(definitions, DefinitionSet) else DefinitionSet(definitions)
-    for problem in checked.pattern_warnings(terminal=normalize == "terminal"):
+    terminal = normalize == "terminal"
+    for problem in checked.pattern_warnings(terminal=terminal):
         warnings.warn(str(problem), DefinitionWarning, stacklevel=2)
     found = resolve(sources)
     try:
@@ -154,6 +155,7 @@ def scan(
             threads=threads,
             batch_rows=batch_rows,
             max_record_bytes=max_record_bytes,
+            patterns=[info.compiled for info in checked._checked(terminal=terminal)],
         )
     except _engine.PatternError as error:  # only what needs all definitions at once is left
         raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None

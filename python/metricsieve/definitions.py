@@ -108,6 +108,9 @@ class MetricDefinition:
         clean, problems = check_fields(given, None)
         if problems:
             raise DefinitionError(problems)
+        self._fill(clean)
+
+    def _fill(self, clean: Mapping[str, Any]) -> None:
         for argument, value in clean.items():
             object.__setattr__(self, argument, value)
 
@@ -433,7 +436,11 @@ def _read_item(item: object, index: int) -> tuple[MetricDefinition | None, list[
     given, problems = read_mapping(item, index)
     clean, wrong = check_fields(given, index)
     problems += wrong
-    return (None, problems) if problems else (MetricDefinition(**clean), [])
+    if problems:
+        return None, problems
+    definition = MetricDefinition.__new__(MetricDefinition)  # its __init__ would check once more
+    definition._fill(clean)
+    return definition, []
 
 
 def _twice(definition: MetricDefinition, index: int, first: int) -> DefinitionProblem:
@@ -475,13 +482,15 @@ def _no_group(definition: MetricDefinition, index: int) -> DefinitionProblem:
 def _check_pattern(
     definition: MetricDefinition, index: int, *, terminal: bool = True
 ) -> tuple[PatternInfo | None, list[DefinitionProblem]]:
-    if not _has_group(definition.regex):
-        return None, [_no_group(definition, index)]
     from metricsieve import _engine
 
     try:
         info = _engine.check_pattern(definition.regex, definition.group, terminal=terminal)
     except _engine.PatternError as error:
+        # That there is no group matters most. Python says so, and is asked only now: its compiler
+        # takes longer than the engine.
+        if not _has_group(definition.regex):
+            return None, [_no_group(definition, index)]
         message, start, end, _construct, hint = error.args
         span = None if start is None else (start, end)  # some errors are about no one place
         name, regex = definition.name, definition.regex

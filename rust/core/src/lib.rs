@@ -34,6 +34,7 @@
 //! ```
 
 mod batch;
+mod compiled_size;
 mod decoder;
 mod definition;
 mod dialect;

@@ -47,7 +47,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{Scanner, check_pattern};
+    use super::{CheckedPattern, Scanner, check_pattern};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -57,6 +57,10 @@ mod _native {
         module.add("RejectError", module.py().get_type::<RejectError>())
     }
 }
+
+/// A pattern that was checked, to be used by a scan as it is.
+#[pyclass(frozen, module = "metricsieve._native")]
+struct CheckedPattern(Pattern);
 
 /// Translates and checks one pattern.
 #[pyfunction]
@@ -90,6 +94,7 @@ fn check_pattern<'py>(
     let literals: Vec<_> = literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect();
     result.set_item("literals", literals)?;
     result.set_item("direct", checked.is_direct())?;
+    result.set_item("compiled", Bound::new(py, CheckedPattern(checked))?)?;
     Ok(result)
 }
 
@@ -153,7 +158,7 @@ struct Scanner {
 impl Scanner {
     #[new]
     #[pyo3(signature = (definitions, sources, *, normalize, number, on_reject, line_numbers, columns, strings, ordered,
-        threads, batch_rows, max_record_bytes, strategy=None, block_bytes=None, split_bytes=None))]
+        threads, batch_rows, max_record_bytes, patterns=None, strategy=None, block_bytes=None, split_bytes=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -169,6 +174,7 @@ impl Scanner {
         threads: Option<usize>,
         batch_rows: usize,
         max_record_bytes: usize,
+        patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
         strategy: Option<&str>,
         block_bytes: Option<usize>,
         split_bytes: Option<u64>,
@@ -199,10 +205,19 @@ impl Scanner {
             stop_on_source_error: false,
         };
         let definitions = definitions.into_iter().map(definition).collect::<PyResult<Vec<_>>>()?;
+        let patterns: Option<Vec<Pattern>> =
+            patterns.map(|patterns| patterns.iter().map(|checked| checked.0.clone()).collect());
+        if patterns.as_ref().is_some_and(|patterns| patterns.len() != definitions.len()) {
+            return Err(PyValueError::new_err("there must be one pattern a definition"));
+        }
         let raised = Raised::default();
         let (sources, total) = sources::convert(sources, &raised)?;
         let scan = py.detach(|| {
-            let set = DefinitionSet::new(definitions, terminal).map_err(|errors| {
+            let set = match &patterns {
+                Some(patterns) => DefinitionSet::from_patterns(definitions, patterns, terminal),
+                None => DefinitionSet::new(definitions, terminal),
+            };
+            let set = set.map_err(|errors| {
                 let lines: Vec<_> = errors
                     .iter()
                     .map(|error| format!("definition {}: {error}", error.definition().unwrap_or_default()))

@@ -34,6 +34,8 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
+use regex_syntax::ast::Ast;
+
 /// How deep groups may nest; the default of the Rust engine's own parser,
 /// which also counts the repetitions, alternatives and sequences between them.
 pub const NEST_LIMIT: u32 = 250;
@@ -44,6 +46,8 @@ pub struct Translation {
     /// The translated pattern. It depends on no flag of the regex builder and
     /// holds the groups of the original, as plain `(...)`, in the same order.
     pub pattern: String,
+    /// The same, parsed by the engine's parser.
+    pub ast: Ast,
     /// The names of the groups; index 0 is group 1.
     pub group_names: Vec<Option<String>>,
     /// What is legal but probably not meant, in the order of the pattern.
@@ -134,7 +138,7 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
     };
     let parsed = parse::parse(&source.text, terminal).map_err(to_original)?;
     let output = emit::emit(&parsed.root);
-    check(&output, pattern.len())?;
+    let ast = engine_ast(&output, pattern.len())?;
 
     let mut warnings = parsed.warnings;
     for warning in &mut warnings {
@@ -144,16 +148,17 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
         warnings.extend(terminal::escaped_by_shippers(pattern));
     }
     warnings.sort_by_key(|warning| warning.span.start);
-    Ok(Translation { pattern: output, group_names: parsed.group_names, warnings })
+    Ok(Translation { pattern: output, ast, group_names: parsed.group_names, warnings })
 }
 
 /// Lets the engine's parser read our output, so that its nest limit is met
 /// here, as an error of the pattern, and not later.
-fn check(output: &str, original_len: usize) -> Result<(), DialectError> {
+fn engine_ast(output: &str, original_len: usize) -> Result<Ast, DialectError> {
     use regex_syntax::ast::{ErrorKind, parse::ParserBuilder};
 
-    let Err(error) = ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(output) else {
-        return Ok(());
+    let error = match ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(output) {
+        Ok(ast) => return Ok(ast),
+        Err(error) => error,
     };
     Err(match error.kind() {
         ErrorKind::NestLimitExceeded(_) => nested_too_deeply(0..original_len),
