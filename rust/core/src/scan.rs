@@ -29,6 +29,7 @@ use crate::{
     report::{Report, Tally},
     rows::Rows,
     schema::{ColumnOptions, Columns},
+    source::Pool,
     unit::{self, Source, Step, Unit},
 };
 
@@ -124,6 +125,7 @@ struct Shared {
     changed: Condvar,
     stop: AtomicBool,
     bytes_read: Arc<AtomicU64>,
+    pool: Arc<Pool>,
 }
 
 struct Queue {
@@ -191,7 +193,7 @@ impl Shared {
         match claim {
             Claim::Unit(unit) => Some(unit),
             Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, source, split_bytes)).unwrap_or_else(Err);
+                let units = guarded(|| unit::open(index, source, split_bytes, &self.pool)).unwrap_or_else(Err);
                 self.opened(index, units)
             }
             Claim::Nothing => None,
@@ -337,6 +339,7 @@ impl Scan {
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
             bytes_read: Arc::default(),
+            pool: Arc::default(),
         });
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         Ok(Self {

@@ -16,7 +16,7 @@ use memchr::memchr;
 use crate::{
     encoding::{Encoding, sniff},
     extract::{Emit, Extractor},
-    source::{Compression, Decompressed, SourceFile, detect},
+    source::{Compression, Decompressed, Pool, SourceFile, detect},
 };
 
 /// Read past a split's end at a time, looking for the end of its last line.
@@ -74,8 +74,8 @@ pub(crate) enum Step {
     Stopped,
 }
 
-/// An opened source: its units, in order.
-pub(crate) fn open(index: usize, source: Source, split_bytes: u64) -> io::Result<Vec<Unit>> {
+/// An opened source: its units, in order. Readers of compressed ones take their buffers from `pool`.
+pub(crate) fn open(index: usize, source: Source, split_bytes: u64, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
     let unit = |split, input| Unit { source: index, split, input };
     match source {
         Source::Path(path) => {
@@ -87,8 +87,10 @@ pub(crate) fn open(index: usize, source: Source, split_bytes: u64) -> io::Result
             }
             let head = file.head(HEAD)?;
             if detect(&head) != Compression::None {
+                let len = file.len();
                 let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
-                return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
+                let reader = Decompressed::of_known_length(reader, len, pool.clone())?;
+                return Ok(vec![unit(0, Input::Stream(Box::new(reader)))]);
             }
             let whole = matches!(sniff(&head, true), Some(Encoding::Utf16Le | Encoding::Utf16Be));
             let (len, size) = (file.len(), if whole { file.len() } else { split_bytes.max(1) });
@@ -105,8 +107,9 @@ pub(crate) fn open(index: usize, source: Source, split_bytes: u64) -> io::Result
         Source::Bytes(bytes) => {
             let compressed = detect((*bytes).as_ref()) != Compression::None;
             Ok(vec![if compressed {
+                let len = (*bytes).as_ref().len() as u64;
                 let reader: Box<dyn Read + Send> = Box::new(io::Cursor::new(Shared(bytes)));
-                unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))
+                unit(0, Input::Stream(Box::new(Decompressed::of_known_length(reader, len, pool.clone())?)))
             } else {
                 unit(0, Input::Memory { bytes, at: 0 })
             }])

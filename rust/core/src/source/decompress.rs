@@ -2,9 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::buffers::{Buffers, Loan, Pool};
+use super::codec::libdeflate::Failure;
 use super::codec::{Codec, CodecError, new_codec};
 use super::magic::{Compression, LZ4_LEGACY, MAGIC, Start, detect, start};
+use super::whole::{Bounds, Whole};
 
 /// Compressed bytes held at a time. Reads of 256 KiB cost next to no system calls and stay in the L2 cache.
 pub(super) const INPUT_BUFFER: usize = 256 * 1024;
@@ -12,7 +17,9 @@ pub(super) const INPUT_BUFFER: usize = 256 * 1024;
 /// The input with its buffer: `pos..end` is read and not consumed.
 struct Input<R> {
     inner: R,
-    buf: Box<[u8]>,
+    loan: Loan,
+    /// How much of the buffer is filled at a time; it may be longer.
+    limit: usize,
     pos: usize,
     end: usize,
     at_end: bool,
@@ -20,8 +27,23 @@ struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
+    fn new(inner: R, loan: Loan) -> Self {
+        let mut input = Input { inner, loan, limit: 0, pos: 0, end: 0, at_end: false, consumed: 0 };
+        input.fill_to(INPUT_BUFFER);
+        input
+    }
+
+    /// Fills the buffer up to `limit` bytes from now on.
+    fn fill_to(&mut self, limit: usize) {
+        self.limit = limit;
+        let buf = &mut self.loan.buffers.input;
+        if buf.len() < limit {
+            buf.resize(limit, 0);
+        }
+    }
+
     fn available(&self) -> &[u8] {
-        &self.buf[self.pos..self.end]
+        &self.loan.buffers.input[self.pos..self.end]
     }
 
     fn consume(&mut self, n: usize) {
@@ -29,18 +51,19 @@ impl<R: Read> Input<R> {
         self.consumed += n as u64;
     }
 
-    /// Reads once, behind what is there. At most `INPUT_BUFFER - MAGIC` bytes may be waiting.
+    /// Reads once, behind what is there, of which there must be less than the limit.
     fn read_more(&mut self) -> io::Result<()> {
-        self.buf.copy_within(self.pos..self.end, 0);
+        let buf = &mut self.loan.buffers.input;
+        buf.copy_within(self.pos..self.end, 0);
         self.end -= self.pos;
         self.pos = 0;
-        let n = read_retrying(&mut self.inner, &mut self.buf[self.end..])?;
+        let n = read_retrying(&mut self.inner, &mut buf[self.end..self.limit])?;
         self.end += n;
         self.at_end = n == 0;
         Ok(())
     }
 
-    /// Sees to `n` bytes being available, or all that are left.
+    /// Sees to `n` bytes being available, or all that are left. `n` is at most the limit.
     fn want(&mut self, n: usize) -> io::Result<()> {
         while self.end - self.pos < n && !self.at_end {
             self.read_more()?;
@@ -65,6 +88,8 @@ enum State {
     /// Inside a skippable frame with this many bytes to go.
     Skipping(u64),
     Member(Box<dyn Codec>),
+    /// A whole member is in the buffer for plain bytes; these are still to be delivered.
+    Whole(Range<usize>),
     Done,
     /// `io::Error` cannot be cloned, and the same error is returned again.
     Failed(io::ErrorKind, String),
@@ -91,6 +116,8 @@ pub struct Decompressed<R: Read> {
     members: u64,
     delivered: bool,
     warning: Option<String>,
+    /// How members are decompressed at one go, as long as that works.
+    whole: Option<Whole>,
 }
 
 impl<R: Read> Decompressed<R> {
@@ -103,8 +130,26 @@ impl<R: Read> Decompressed<R> {
     ///
     /// What reading `inner` gives. The content causes no error here, only in the reads that follow.
     pub fn new(inner: R) -> io::Result<Self> {
-        let buf = vec![0; INPUT_BUFFER].into_boxed_slice();
-        let mut input = Input { inner, buf, pos: 0, end: 0, at_end: false, consumed: 0 };
+        Self::open(Input::new(inner, Loan::own()))
+    }
+
+    /// The same for `len` bytes of a file or in memory, where reading ahead makes nobody wait: gzip members of
+    /// usual sizes are decompressed at one go. The buffers come from `pool` and go back there.
+    pub(crate) fn of_known_length(inner: R, len: u64, pool: Arc<Pool>) -> io::Result<Self> {
+        Self::bounded(inner, len, pool, Bounds::DEFAULT)
+    }
+
+    pub(super) fn bounded(inner: R, len: u64, pool: Arc<Pool>, bounds: Bounds) -> io::Result<Self> {
+        let mut opened = Self::open(Input::new(inner, Loan::of(pool)))?;
+        if opened.compression == Compression::Gzip {
+            let whole = Whole::new(len, bounds);
+            opened.input.fill_to(whole.input.max(INPUT_BUFFER));
+            opened.whole = Some(whole);
+        }
+        Ok(opened)
+    }
+
+    fn open(mut input: Input<R>) -> io::Result<Self> {
         input.want(1)?;
         while input.end < MAGIC && !input.at_end && !matches!(start(input.available()), Start::Other) {
             input.read_more()?;
@@ -114,7 +159,7 @@ impl<R: Read> Decompressed<R> {
             Compression::None => State::Plain,
             _ => State::Between,
         };
-        Ok(Decompressed { input, state, compression, members: 0, delivered: false, warning: None })
+        Ok(Decompressed { input, state, compression, members: 0, delivered: false, warning: None, whole: None })
     }
 
     /// How the source is compressed.
@@ -197,6 +242,9 @@ impl<R: Read> Decompressed<R> {
                     self.fail_with(CodecError::Refused(text.into()));
                     return Ok(());
                 }
+                if self.whole_member()? {
+                    return Ok(());
+                }
                 self.members += 1;
                 match new_codec(c) {
                     Ok(codec) => self.state = State::Member(codec),
@@ -222,6 +270,46 @@ impl<R: Read> Decompressed<R> {
             }
         }
         Ok(())
+    }
+
+    /// Decompresses the member at hand at one go. False if it has to be read as a stream, for whatever reason:
+    /// only the stream's decoder delivers parts and says what is wrong.
+    fn whole_member(&mut self) -> io::Result<bool> {
+        // libdeflate does not look at a header's checksum.
+        const CHECKED_HEADER: u8 = 0x02;
+        let Some(whole) = &mut self.whole else { return Ok(false) };
+        if self.input.available().get(3).is_none_or(|flags| flags & CHECKED_HEADER != 0) {
+            return Ok(false);
+        }
+        // What is there is moved to the buffer's front for it. Members may be tiny: not for every one.
+        if self.members == 0 || self.input.available().len() <= whole.input / 2 {
+            self.input.want(whole.input)?;
+        }
+        loop {
+            let Input { loan, pos, end, .. } = &mut self.input;
+            let Buffers { input, plain, libdeflate } = &mut loan.buffers;
+            let result = whole.member(&input[*pos..*end], plain, libdeflate);
+            match result {
+                Ok((consumed, produced)) => {
+                    self.input.consume(consumed);
+                    self.members += 1;
+                    self.state = State::Whole(0..produced);
+                    return Ok(true);
+                }
+                Err(failure) => {
+                    let known = self.input.available().len();
+                    if failure == Failure::Data {
+                        self.input.want(whole.input)?;
+                    }
+                    if self.input.available().len() == known {
+                        break;
+                    }
+                }
+            }
+        }
+        self.whole = None;
+        self.input.limit = INPUT_BUFFER;
+        Ok(false)
     }
 
     /// Looks at the first bytes that come out. Nothing is unpacked twice: what a nested archive is for is
@@ -297,6 +385,16 @@ impl<R: Read> Read for Decompressed<R> {
                         }
                         return Ok(step.produced);
                     }
+                }
+                State::Whole(left) if left.start == left.end => self.state = State::Between,
+                State::Whole(left) => {
+                    let n = left.len().min(out.len());
+                    out[..n].copy_from_slice(&self.input.loan.buffers.plain[left.start..left.start + n]);
+                    left.start += n;
+                    if !self.delivered {
+                        self.inspect(&out[..n]);
+                    }
+                    return Ok(n);
                 }
                 State::Done => return Ok(0),
                 State::Failed(kind, text) => return Err(io::Error::new(*kind, text.clone())),

@@ -8,7 +8,7 @@ use super::magic::{Compression, MAGIC, detect};
 const ALL: [Compression; 5] =
     [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz, Compression::Lz4];
 
-fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
+pub(super) fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
     match compression {
         Compression::None => plain.to_vec(),
         Compression::Gzip => {
@@ -57,7 +57,7 @@ fn skippable(n: usize) -> Vec<u8> {
 }
 
 /// A log of about `n` bytes that does not compress to nothing.
-fn log(n: usize) -> Vec<u8> {
+pub(super) fn log(n: usize) -> Vec<u8> {
     let mut text = Vec::new();
     let mut x = 1u32;
     while text.len() < n {
@@ -68,7 +68,7 @@ fn log(n: usize) -> Vec<u8> {
 }
 
 /// Gives at most so many bytes a read, as a pipe may.
-struct Short<'a>(&'a [u8], usize);
+pub(super) struct Short<'a>(pub &'a [u8], pub usize);
 
 impl Read for Short<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -77,16 +77,19 @@ impl Read for Short<'_> {
     }
 }
 
-struct Outcome {
-    compression: Compression,
-    plain: Vec<u8>,
-    error: Option<io::Error>,
-    warning: Option<String>,
-    consumed: u64,
+pub(super) struct Outcome {
+    pub compression: Compression,
+    pub plain: Vec<u8>,
+    pub error: Option<io::Error>,
+    pub warning: Option<String>,
+    pub consumed: u64,
 }
 
-fn run(bytes: &[u8], in_size: usize, out_size: usize) -> Outcome {
-    let mut reader = Decompressed::new(Short(bytes, in_size)).unwrap();
+pub(super) fn run(bytes: &[u8], in_size: usize, out_size: usize) -> Outcome {
+    drain(Decompressed::new(Short(bytes, in_size)).unwrap(), out_size)
+}
+
+pub(super) fn drain(mut reader: Decompressed<Short<'_>>, out_size: usize) -> Outcome {
     let mut plain = Vec::new();
     let mut buf = vec![0; out_size];
     let error = loop {

@@ -2,6 +2,7 @@
 
 mod bzip2;
 mod gzip;
+pub(super) mod libdeflate;
 mod lz4;
 mod xz;
 mod zstd;
