@@ -79,13 +79,13 @@ pub(crate) fn open(index: usize, source: Source, split_bytes: u64, pool: &Arc<Po
     let unit = |split, input| Unit { source: index, split, input };
     match source {
         Source::Path(path) => {
-            let file = SourceFile::open(&path)?;
+            let mut file = SourceFile::open(&path)?;
             // A file of 0 bytes may still have content (`/proc`).
             if !file.is_regular() || file.is_empty() {
                 let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
                 return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
             }
-            let head = file.head(HEAD)?;
+            let head = file.take_in(HEAD)?;
             if detect(&head) != Compression::None {
                 let len = file.len();
                 let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);

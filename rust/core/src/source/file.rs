@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Files up to this size are read with one call.
+const SMALL: u64 = 64 << 10;
+
 /// What tells files apart under renaming: device and inode. Not available on every platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
@@ -20,6 +23,8 @@ pub struct FileId {
 #[derive(Debug)]
 pub struct SourceFile {
     handle: Handle,
+    /// All bytes of a small file once it was taken in.
+    content: Vec<u8>,
     len: u64,
     regular: bool,
     id: Option<FileId>,
@@ -46,7 +51,13 @@ impl SourceFile {
         }
         if is_pipe(&metadata) {
             let id = file_id(&metadata);
-            return Ok(SourceFile { handle: Handle::Pipe(path.into()), len: 0, regular: false, id });
+            return Ok(SourceFile {
+                handle: Handle::Pipe(path.into()),
+                content: Vec::new(),
+                len: 0,
+                regular: false,
+                id,
+            });
         }
         let file = File::open(path)?;
         // Of the open file: the name may stand for another one since the first look.
@@ -54,6 +65,7 @@ impl SourceFile {
         let regular = metadata.is_file();
         Ok(SourceFile {
             handle: Handle::Open(file),
+            content: Vec::new(),
             len: if regular { metadata.len() } else { 0 },
             regular,
             id: file_id(&metadata),
@@ -90,6 +102,12 @@ impl SourceFile {
     /// What the operating system says; [`NotSeekable`](io::ErrorKind::NotSeekable) for what is no regular
     /// file.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset < self.content.len() as u64 {
+            let rest = &self.content[offset as usize..];
+            let n = rest.len().min(buf.len());
+            buf[..n].copy_from_slice(&rest[..n]);
+            return Ok(n);
+        }
         let file = match &self.handle {
             Handle::Open(file) if self.regular => file,
             _ => {
@@ -103,6 +121,24 @@ impl SourceFile {
                 result => return result,
             }
         }
+    }
+
+    /// The first `n` bytes or more, fewer only if the file has fewer. All of a small file is read at once and
+    /// kept, and the reads that follow are answered from memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at).
+    pub(crate) fn take_in(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        if self.len > SMALL {
+            return self.head(n);
+        }
+        self.content = self.head(self.len as usize)?;
+        if self.content.len() as u64 != self.len {
+            // It became shorter: the reads that follow say so.
+            return Ok(std::mem::take(&mut self.content));
+        }
+        Ok(self.content[..self.content.len().min(n)].to_vec())
     }
 
     /// The first `n` bytes, fewer only if the file has fewer.
@@ -131,8 +167,8 @@ impl SourceFile {
     pub fn into_reader(self) -> io::Result<File> {
         match self.handle {
             Handle::Open(mut file) => {
-                if self.regular {
-                    // Positional reads move the cursor on Windows.
+                if self.regular && cfg!(windows) {
+                    // Positional reads move the cursor there.
                     io::Seek::rewind(&mut file)?;
                 }
                 Ok(file)
@@ -221,6 +257,28 @@ mod tests {
         file.into_reader().unwrap().read_to_string(&mut all).unwrap();
         assert_eq!(all, "0123456789more");
         assert_eq!(SourceFile::open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn b11_a_small_file_is_taken_in_as_it_is_then() {
+        let dir = TempDir::new("small");
+        let path = dir.0.join("a.log");
+        fs::write(&path, b"0123456789").unwrap();
+        let mut file = SourceFile::open(&path).unwrap();
+        assert_eq!(file.take_in(3).unwrap(), b"012");
+        fs::write(&path, b"ab").unwrap();
+        let mut buf = [0; 20];
+        assert_eq!(file.read_at(&mut buf, 4).unwrap(), 6);
+        assert_eq!(&buf[..6], b"456789");
+        assert_eq!(file.read_at(&mut buf, 10).unwrap(), 0);
+
+        // One that became shorter before it was taken in is read from the disk, where the end comes early.
+        fs::write(&path, b"0123456789").unwrap();
+        let mut file = SourceFile::open(&path).unwrap();
+        fs::write(&path, b"ab").unwrap();
+        assert_eq!(file.take_in(3).unwrap(), b"ab");
+        assert_eq!(file.read_at(&mut buf, 0).unwrap(), 2);
+        assert_eq!(file.read_at(&mut buf, 2).unwrap(), 0);
     }
 
     #[test]
