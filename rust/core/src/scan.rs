@@ -35,6 +35,10 @@ use crate::{
 
 /// Undelivered rows, in bytes and per thread, at which workers wait.
 const AHEAD_BYTES: usize = 24 << 20;
+/// What the consumer takes at once, in units and in bytes of rows: with many small sources, taking them one at
+/// a time would cost more than reading them.
+const TAKE_UNITS: usize = 256;
+const TAKE_BYTES: usize = 4 << 20;
 /// A worker without work looks again after this time, or when something changes.
 const IDLE: Duration = Duration::from_millis(20);
 
@@ -95,7 +99,10 @@ pub struct Scan {
     workers: usize,
     options: ScanOptions,
     matcher: Arc<Matcher>,
+    /// Place of the next unit to take results of.
     head: (usize, usize),
+    /// What was taken and is not in the report yet.
+    taken: VecDeque<Taken>,
     line_base: u64,
     source_error: Option<String>,
     rows: Rows,
@@ -128,15 +135,26 @@ struct Shared {
     pool: Arc<Pool>,
 }
 
+/// Results of a unit, on their way to the batches.
+struct Taken {
+    source: usize,
+    rows: VecDeque<Rows>,
+    /// The unit's account when it is through, and whether it is the source's last.
+    end: Option<(Ended, bool)>,
+}
+
 struct Queue {
     sources: VecDeque<(usize, Source)>,
     ready: BTreeMap<(usize, usize), Unit>,
-    /// Number of units of each source that was opened and is not delivered.
+    /// Number of units of each source that has more than one and is not delivered.
     splits: BTreeMap<usize, usize>,
     results: BTreeMap<(usize, usize), Output>,
     head: (usize, usize),
     undelivered: usize,
     budget: usize,
+    /// Who waits. A condition variable makes a system call for every notice, even if nobody hears it.
+    consumer_waits: bool,
+    workers_wait: usize,
 }
 
 #[derive(Default)]
@@ -174,18 +192,37 @@ impl Shared {
             if self.stopped() {
                 return false;
             }
+            queue.workers_wait += 1;
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.workers_wait -= 1;
         }
         queue.undelivered += size;
         queue.results.entry(place).or_default().rows.push_back(rows);
-        drop(queue);
-        self.produced.notify_one();
+        self.tell_consumer(queue, place);
         !self.stopped()
     }
 
     fn end(&self, place: (usize, usize), ended: Ended) {
-        self.lock().results.entry(place).or_default().end = Some(ended);
-        self.produced.notify_one();
+        let mut queue = self.lock();
+        queue.results.entry(place).or_default().end = Some(ended);
+        self.tell_consumer(queue, place);
+    }
+
+    /// The consumer waits for the results of one place; others would wake it for nothing.
+    fn tell_consumer(&self, queue: MutexGuard<'_, Queue>, place: (usize, usize)) {
+        let waits = queue.consumer_waits && queue.head == place;
+        drop(queue);
+        if waits {
+            self.produced.notify_one();
+        }
+    }
+
+    fn tell_workers(&self, queue: MutexGuard<'_, Queue>) {
+        let wait = queue.workers_wait > 0;
+        drop(queue);
+        if wait {
+            self.changed.notify_all();
+        }
     }
 
     /// The unit to work on: the claimed one, or the first of the source that is opened for it.
@@ -204,17 +241,18 @@ impl Shared {
     fn opened(&self, source: usize, units: io::Result<Vec<Unit>>) -> Option<Unit> {
         match units {
             Ok(units) => {
-                let mut queue = self.lock();
-                queue.splits.insert(source, units.len());
+                let splits = units.len();
                 let mut units = units.into_iter();
                 let first = units.next();
-                queue.ready.extend(units.map(|unit| ((unit.source, unit.split), unit)));
-                drop(queue);
-                self.changed.notify_all();
+                if splits > 1 {
+                    let mut queue = self.lock();
+                    queue.splits.insert(source, splits);
+                    queue.ready.extend(units.map(|unit| ((unit.source, unit.split), unit)));
+                    self.tell_workers(queue);
+                }
                 first
             }
             Err(error) => {
-                self.lock().splits.insert(source, 1);
                 let tally = Tally { encoding: "unknown", compression: "unknown", ..Tally::default() };
                 self.end((source, 0), Ended { tally, error: Some(error), rejected: None });
                 None
@@ -224,6 +262,37 @@ impl Shared {
 }
 
 impl Queue {
+    /// Takes what there is at the head, and behind it as long as units are through.
+    fn take(&mut self, taken: &mut VecDeque<Taken>) {
+        let mut bytes = 0;
+        while taken.len() < TAKE_UNITS && bytes < TAKE_BYTES {
+            let (source, split) = self.head;
+            let Some(output) = self.results.get_mut(&self.head) else { return };
+            let mut rows = VecDeque::new();
+            while bytes < TAKE_BYTES
+                && let Some(next) = output.rows.pop_front()
+            {
+                bytes += next.size();
+                self.undelivered -= next.size();
+                rows.push_back(next);
+            }
+            if !output.rows.is_empty() {
+                return taken.push_back(Taken { source, rows, end: None });
+            }
+            let end = output.end.take();
+            self.results.remove(&self.head);
+            let Some(end) = end else {
+                return taken.push_back(Taken { source, rows, end: None });
+            };
+            let last = split + 1 == self.splits.get(&source).copied().unwrap_or(1);
+            if last {
+                self.splits.remove(&source);
+            }
+            self.head = if last { (source + 1, 0) } else { (source, split + 1) };
+            taken.push_back(Taken { source, rows, end: Some((end, last)) });
+        }
+    }
+
     fn claim(&mut self, streams: bool) -> Claim {
         if let Some((_, unit)) = self.ready.pop_first() {
             return Claim::Unit(unit);
@@ -284,15 +353,16 @@ fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, em
 
 fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: usize) {
     while !shared.stopped() {
-        let claim = shared.lock().claim(false);
+        let mut queue = shared.lock();
+        let claim = queue.claim(false);
         if matches!(claim, Claim::Nothing) {
             // Another worker may be opening a file that has work for this one.
-            let queue = shared.lock();
-            if queue.ready.is_empty() {
-                drop(shared.changed.wait_timeout(queue, IDLE));
-            }
+            queue.workers_wait += 1;
+            queue = shared.changed.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner).0;
+            queue.workers_wait -= 1;
             continue;
         }
+        drop(queue);
         let Some(unit) = shared.take_up(claim, split_bytes) else { continue };
         let place = (unit.source, unit.split);
         if let Err(error) = guarded(|| work(shared, &mut extractor, unit, block)) {
@@ -334,6 +404,8 @@ impl Scan {
                 head: (0, 0),
                 undelivered: 0,
                 budget: AHEAD_BYTES * threads,
+                consumer_waits: false,
+                workers_wait: 0,
             }),
             produced: Condvar::new(),
             changed: Condvar::new(),
@@ -353,6 +425,7 @@ impl Scan {
             options,
             matcher,
             head: (0, 0),
+            taken: VecDeque::new(),
             line_base: 0,
             source_error: None,
             rows: Rows::default(),
@@ -447,8 +520,19 @@ impl Scan {
         self.batcher.batch(rows)
     }
 
-    /// Takes what there is at the head of the queue, or works on it, or waits for it.
+    /// Goes on with what was taken from the queue; takes more, or works on it, or waits for it.
     fn advance(&mut self, deadline: Instant) {
+        if let Some(mut taken) = self.taken.pop_front() {
+            if let Some(rows) = taken.rows.pop_front() {
+                self.add(rows);
+            }
+            if !taken.rows.is_empty() {
+                self.taken.push_front(taken);
+            } else if let Some((end, last)) = taken.end {
+                self.unit_done(taken.source, end, last);
+            }
+            return;
+        }
         if self.head.0 == self.labels.len() {
             self.report.finish();
             self.state = Progress::Over;
@@ -460,38 +544,19 @@ impl Scan {
         }
         let shared = self.shared.clone();
         let mut queue = shared.lock();
-        queue.head = self.head;
-        let ready = |queue: &Queue| {
-            queue.results.get(&self.head).is_some_and(|output| !output.rows.is_empty() || output.end.is_some())
-        };
-        let mut next = None;
-        if !ready(&queue)
+        if !queue.results.contains_key(&self.head)
             && self.inline.as_ref().is_none_or(|inline| inline.unit.is_none())
             && !self.head_is_stream(&queue)
         {
             let wait = deadline.saturating_duration_since(Instant::now());
-            shared.changed.notify_all();
+            queue.consumer_waits = true;
             queue = shared.produced.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+            queue.consumer_waits = false;
         }
-        let head = self.head;
-        if let Some(output) = queue.results.get_mut(&head) {
-            next = Some((output.rows.pop_front(), output.end.take_if(|_| output.rows.is_empty())));
-        }
-        let Some((rows, end)) = next else { return };
-        if let Some(rows) = &rows {
-            queue.undelivered -= rows.size();
-        }
-        let splits = queue.splits.get(&head.0).copied();
-        if end.is_some() {
-            queue.results.remove(&head);
-        }
-        drop(queue);
-        shared.changed.notify_all();
-        if let Some(rows) = rows {
-            self.add(rows);
-        }
-        if let Some(end) = end {
-            self.unit_done(end, splits.unwrap_or(1));
+        queue.take(&mut self.taken);
+        self.head = queue.head;
+        if !self.taken.is_empty() {
+            shared.tell_workers(queue);
         }
     }
 
@@ -509,7 +574,7 @@ impl Scan {
         self.rows.append(rows);
     }
 
-    fn unit_done(&mut self, ended: Ended, splits: usize) {
+    fn unit_done(&mut self, source: usize, ended: Ended, last: bool) {
         let lf = ended.tally.lf;
         self.report.merge(ended.tally, self.line_base);
         let failure = ended.error.as_ref().map(ToString::to_string);
@@ -518,19 +583,13 @@ impl Scan {
             rejected.reject.line += self.line_base;
             self.state = Progress::Failed(ScanError::Rejected(rejected));
         } else if let Some(error) = ended.error.filter(|_| self.options.stop_on_source_error) {
-            self.state = Progress::Failed(ScanError::Source { source: self.head.0, error });
+            self.state = Progress::Failed(ScanError::Source { source, error });
         }
         self.line_base += lf;
-        self.head.1 += 1;
-        if self.head.1 == splits {
-            self.report.source_done(self.head.0, self.source_error.take());
+        if last {
+            self.report.source_done(source, self.source_error.take());
             self.line_base = 0;
-            let source = self.head.0;
-            self.head = (source + 1, 0);
-            self.shared.lock().splits.remove(&source);
         }
-        self.shared.lock().head = self.head;
-        self.shared.changed.notify_all();
         if !self.is_running() {
             self.close();
         }
@@ -594,6 +653,7 @@ impl Scan {
         queue.ready.clear();
         queue.results.clear();
         drop(queue);
+        self.taken.clear();
         self.shared.changed.notify_all();
         if let Some(inline) = &mut self.inline {
             inline.unit = None;
