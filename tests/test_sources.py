@@ -49,6 +49,32 @@ def test_a_glob_gives_regular_files_in_order(tree, pattern, expected):
     assert labels(pattern) == expected
 
 
+def test_a_directory_is_in_the_order_of_path_bytes(tmp_path):
+    """A name that goes on with less than a slash comes before what is in the directory."""
+    names = [
+        "a/x",
+        "a-b",
+        "a",
+        "a.log",
+        "ab/a/c",
+        "ab/a0",
+        "ab!",
+        "\u00e9",
+        "\ue000",
+        "\U00010000",
+        "z",
+    ]
+    names += [os.fsdecode(b"\xff"), os.fsdecode(b"\xf1/x")]
+    paths = []
+    for name in names:
+        path = tmp_path / ("dir" if name == "a" else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"loss=1\n")
+        paths.append(str(path))
+    found = [source.object for source in resolve(tmp_path)]
+    assert found == sorted(paths, key=os.fsencode)
+
+
 def test_the_order_given_is_kept(tree):
     """Only what one name expands to is sorted."""
     assert labels(["logs/b.log", "logs/a.log"]) == ["logs/b.log", "logs/a.log"]

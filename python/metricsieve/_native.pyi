@@ -1,6 +1,6 @@
 """Types of the Rust extension. Only `metricsieve._engine` imports it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol, final
 
 class _Reader(Protocol):
@@ -32,7 +32,7 @@ class Scanner:
     def __new__(
         cls,
         definitions: list[tuple[str, str, int | str | None, str, str | None, str]],
-        sources: list[
+        sources: Iterable[
             tuple[
                 str,
                 Literal["path", "bytes", "reader", "chunks"],

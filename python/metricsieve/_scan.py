@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from metricsieve import _engine
 from metricsieve._report import Report
-from metricsieve._sources import resolve
+from metricsieve._sources import iter_sources
 from metricsieve.definitions import DefinitionSet
 from metricsieve.exceptions import (
     DefinitionError,
@@ -140,11 +140,10 @@ def scan(
     terminal = normalize == "terminal"
     for problem in checked.pattern_warnings(terminal=terminal):
         warnings.warn(str(problem), DefinitionWarning, stacklevel=2)
-    found = resolve(sources)
     try:
         scanner = _engine.Scanner(
             [(d.name, d.regex, d.group, d.matches, d.number, d.engine) for d in checked],
-            list(found),
+            iter_sources(sources),
             normalize=normalize,
             number=number,
             on_reject=on_reject,

@@ -1,7 +1,8 @@
 """From what a user calls a source to what the engine opens.
 
-Principal function: `resolve` (anything -> a list of `Source`s). Fed by `_scan`; its result goes to
-the native scanner as it is. Files are found here and opened there.
+Principal functions: `resolve` (anything -> a list of `Source`s) and `iter_sources`, the same one at
+a time. Fed by `_scan`; what is found goes to the native scanner as it is. Files are found here and
+opened there. A million files are normal, so nothing here holds more of them than one directory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import stat
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -59,18 +61,23 @@ def resolve(sources: Any) -> list[Source]:
         >>> [source.label for source in resolve([b"loss=1", [b"loss=2"]])]
         ['<bytes:0>', '<bytes:1>']
     """
-    found: list[Source] = []
-    if isinstance(sources, Mapping):
-        for label, value in sources.items():
-            if not isinstance(label, str):
-                raise TypeError(f"a source's label must be text, not {type(label).__name__}")
-            inner = list(_Resolver().resolve(value))
-            if len(inner) == 1:
-                found.append(inner[0]._replace(label=_label(label)))
-            else:
-                found += [one._replace(label=_label(f"{label}/{one.label}")) for one in inner]
-        return found
-    return list(_Resolver().resolve(sources))
+    return list(iter_sources(sources))
+
+
+def iter_sources(sources: Any) -> Iterator[Source]:
+    """The sources that `resolve` gives, found while they are asked for; the same errors."""
+    if not isinstance(sources, Mapping):
+        yield from _Resolver().resolve(sources)
+        return
+    for label, value in sources.items():
+        if not isinstance(label, str):
+            raise TypeError(f"a source's label must be text, not {type(label).__name__}")
+        inner = list(_Resolver().resolve(value))
+        if len(inner) == 1:
+            yield inner[0]._replace(label=_label(label))
+        else:
+            for one in inner:
+                yield one._replace(label=_label(f"{label}/{one.label}"))
 
 
 class _Resolver:
@@ -79,7 +86,7 @@ class _Resolver:
     def __init__(self) -> None:
         self._bytes = itertools.count()
         self._streams = itertools.count()
-        self._seen: set[tuple[int, int]] = set()
+        self._seen: defaultdict[int, set[int]] = defaultdict(set)  # device -> inodes
         self._stdin = False
 
     def resolve(self, source: Any) -> Iterator[Source]:
@@ -132,8 +139,7 @@ class _Resolver:
         if not stat.S_ISDIR(mode):
             yield from self._file(text)
             return
-        paths = sorted(_walk(text), key=os.fsencode)
-        yield from self._files(paths, text, "no regular file in the directory")
+        yield from self._files(_walk(text), text, "no regular file in the directory")
 
     def _resolve_missing(self, text: str) -> Iterator[Source]:
         if _URL.match(text):
@@ -167,15 +173,17 @@ class _Resolver:
         except OSError:
             pass  # vanished or unreadable since it was listed: the scan reports it
         else:
-            key = (status.st_dev, status.st_ino)
             if stat.S_ISREG(status.st_mode):
-                if key in self._seen:
+                seen = self._seen[status.st_dev]
+                if status.st_ino in seen:
                     return
-                self._seen.add(key)
+                seen.add(status.st_ino)
         yield Source(_label(path), "path", path)
 
 
 def _label(path: str) -> str:
+    if path.isascii():
+        return path  # the scanner keeps one copy of a label that is the path
     # Bytes of a path that are no UTF-8 become \udc.. in Python, which no Arrow text can hold.
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -203,23 +211,40 @@ def _pieces(view: memoryview) -> Iterator[bytes]:
 
 
 def _walk(top: str) -> Iterator[str]:
-    """Regular files below a directory: no dot names, links to directories not followed."""
-    pending = [top]
-    while pending:
-        directory = pending.pop()
-        try:
-            entries = os.scandir(directory)
-        except OSError:
-            yield directory  # no permission, or gone: the scan reports it
+    """Regular files below a directory in the order of their paths' bytes.
+
+    No dot names, links to directories not followed. A directory that cannot be listed is given
+    itself: the scan reports it.
+    """
+    levels = [("", [os.path.join(top, "")])]
+    while levels:
+        directory, names = levels[-1]
+        if not names:
+            levels.pop()
             continue
-        with entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif _is_regular(entry):
-                    yield entry.path
+        path = directory + names.pop()
+        if not path.endswith("/"):
+            yield path
+            continue
+        try:
+            levels.append((path, _listing(path)))
+        except OSError:
+            yield path.rstrip("/") or path
+
+
+def _listing(directory: str) -> list[str]:
+    """Names in a directory, last one first; directories with the slash that they sort by."""
+    names = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                names.append(f"{entry.name}/")
+            elif _is_regular(entry):
+                names.append(entry.name)
+    names.sort(key=None if all(map(str.isascii, names)) else os.fsencode, reverse=True)
+    return names
 
 
 def _is_regular(entry: os.DirEntry[str]) -> bool:

@@ -39,6 +39,8 @@ const AHEAD_BYTES: usize = 24 << 20;
 /// a time would cost more than reading them.
 const TAKE_UNITS: usize = 256;
 const TAKE_BYTES: usize = 4 << 20;
+/// What the account of a unit counts for beside its rows.
+const ACCOUNT_BYTES: usize = 1 << 10;
 /// A worker without work looks again after this time, or when something changes.
 const IDLE: Duration = Duration::from_millis(20);
 
@@ -108,7 +110,7 @@ pub struct Scan {
     rows: Rows,
     report: Report,
     state: Progress,
-    labels: Vec<String>,
+    labels: Arc<Vec<String>>,
 }
 
 enum Progress {
@@ -133,6 +135,7 @@ struct Shared {
     stop: AtomicBool,
     bytes_read: Arc<AtomicU64>,
     pool: Arc<Pool>,
+    labels: Arc<Vec<String>>,
 }
 
 /// Results of a unit, on their way to the batches.
@@ -144,7 +147,9 @@ struct Taken {
 }
 
 struct Queue {
-    sources: VecDeque<(usize, Source)>,
+    /// Each until it is claimed; all before `next` are.
+    sources: Vec<Option<Source>>,
+    next: usize,
     ready: BTreeMap<(usize, usize), Unit>,
     /// Number of units of each source that has more than one and is not delivered.
     splits: BTreeMap<usize, usize>,
@@ -204,6 +209,7 @@ impl Shared {
 
     fn end(&self, place: (usize, usize), ended: Ended) {
         let mut queue = self.lock();
+        queue.undelivered += ACCOUNT_BYTES;
         queue.results.entry(place).or_default().end = Some(ended);
         self.tell_consumer(queue, place);
     }
@@ -230,7 +236,8 @@ impl Shared {
         match claim {
             Claim::Unit(unit) => Some(unit),
             Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, source, split_bytes, &self.pool)).unwrap_or_else(Err);
+                let units = guarded(|| unit::open(index, &self.labels[index], source, split_bytes, &self.pool))
+                    .unwrap_or_else(Err);
                 self.opened(index, units)
             }
             Claim::Nothing => None,
@@ -284,6 +291,7 @@ impl Queue {
             let Some(end) = end else {
                 return taken.push_back(Taken { source, rows, end: None });
             };
+            self.undelivered -= ACCOUNT_BYTES;
             let last = split + 1 == self.splits.get(&source).copied().unwrap_or(1);
             if last {
                 self.splits.remove(&source);
@@ -293,15 +301,31 @@ impl Queue {
         }
     }
 
+    /// The next unit or source in the order of rows, as long as there is room for results. Whatever is at the
+    /// head is claimed all the same.
     fn claim(&mut self, streams: bool) -> Claim {
-        if let Some((_, unit)) = self.ready.pop_first() {
-            return Claim::Unit(unit);
+        let open = |source: &Option<Source>| match source {
+            None => false,
+            Some(source) => streams || !matches!(source, Source::Stream(_)),
+        };
+        let ready = self.ready.first_key_value().map(|(place, _)| *place);
+        let source = || (self.next..self.sources.len()).find(|index| open(&self.sources[*index]));
+        let Some(place) = ready.or_else(|| Some((source()?, 0))) else { return Claim::Nothing };
+        if self.undelivered > self.budget && place != self.head {
+            return Claim::Nothing;
         }
-        let next = self.sources.iter().position(|(_, source)| streams || !matches!(source, Source::Stream(_)));
-        match next.and_then(|next| self.sources.remove(next)) {
-            Some((index, source)) => Claim::Source(index, source),
-            None => Claim::Nothing,
+        match self.ready.pop_first() {
+            Some((_, unit)) => Claim::Unit(unit),
+            None => self.claim_source(place.0),
         }
+    }
+
+    fn claim_source(&mut self, index: usize) -> Claim {
+        let claimed = self.sources.get_mut(index).and_then(Option::take);
+        while matches!(self.sources.get(self.next), Some(None)) {
+            self.next += 1;
+        }
+        claimed.map_or(Claim::Nothing, |source| Claim::Source(index, source))
     }
 }
 
@@ -391,13 +415,16 @@ impl Scan {
                 ..options.columns.clone()
             },
         )?;
-        let (labels, inputs): (Vec<String>, Vec<Source>) = sources.into_iter().unzip();
+        let (labels, inputs): (Vec<String>, Vec<Option<Source>>) =
+            sources.into_iter().map(|(label, source)| (label, Some(source))).unzip();
+        let labels = Arc::new(labels);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { cores } else { options.threads };
-        let streams_only = inputs.iter().all(|source| matches!(source, Source::Stream(_)));
+        let streams_only = inputs.iter().all(|source| matches!(source, Some(Source::Stream(_))));
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
-                sources: inputs.into_iter().enumerate().collect(),
+                sources: inputs,
+                next: 0,
                 ready: BTreeMap::new(),
                 splits: BTreeMap::new(),
                 results: BTreeMap::new(),
@@ -412,6 +439,7 @@ impl Scan {
             stop: AtomicBool::new(false),
             bytes_read: Arc::default(),
             pool: Arc::default(),
+            labels: labels.clone(),
         });
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         Ok(Self {
@@ -561,10 +589,7 @@ impl Scan {
     }
 
     fn head_is_stream(&self, queue: &Queue) -> bool {
-        queue
-            .sources
-            .front()
-            .is_some_and(|(index, source)| *index == self.head.0 && matches!(source, Source::Stream(_)))
+        matches!(queue.sources.get(self.head.0), Some(Some(Source::Stream(_))))
     }
 
     fn add(&mut self, mut rows: Rows) {
@@ -611,7 +636,7 @@ impl Scan {
         if inline.unit.is_none() {
             let claim = if self.workers > 0 {
                 // Workers do the files; the stream at the head is all there is to do here.
-                shared.lock().sources.pop_front().map_or(Claim::Nothing, |(index, source)| Claim::Source(index, source))
+                shared.lock().claim_source(self.head.0)
             } else {
                 shared.lock().claim(true)
             };
@@ -637,6 +662,7 @@ impl Scan {
             if !out.is_empty() || end.is_some() {
                 let mut queue = shared.lock();
                 queue.undelivered += out.iter().map(Rows::size).sum::<usize>();
+                queue.undelivered += if end.is_some() { ACCOUNT_BYTES } else { 0 };
                 let output = queue.results.entry(place).or_default();
                 output.rows.append(&mut out);
                 output.end = end;

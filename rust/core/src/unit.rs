@@ -7,7 +7,7 @@
 
 use std::{
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -28,6 +28,8 @@ const HEAD: usize = 64;
 pub enum Source {
     /// A local file, plain or compressed.
     Path(PathBuf),
+    /// A local file whose path is the source's label: of a million of them only the labels are kept.
+    AtLabel,
     /// Bytes in memory, plain or compressed.
     Bytes(Arc<dyn AsRef<[u8]> + Send + Sync>),
     /// A stream, read by the thread that takes the batches.
@@ -38,6 +40,7 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Source::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Source::AtLabel => f.write_str("AtLabel"),
             Source::Bytes(bytes) => f.debug_tuple("Bytes").field(&(**bytes).as_ref().len()).finish(),
             Source::Stream(_) => f.write_str("Stream"),
         }
@@ -75,47 +78,55 @@ pub(crate) enum Step {
 }
 
 /// An opened source: its units, in order. Readers of compressed ones take their buffers from `pool`.
-pub(crate) fn open(index: usize, source: Source, split_bytes: u64, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
-    let unit = |split, input| Unit { source: index, split, input };
+pub(crate) fn open(
+    index: usize,
+    label: &str,
+    source: Source,
+    split_bytes: u64,
+    pool: &Arc<Pool>,
+) -> io::Result<Vec<Unit>> {
+    let unit = |input| Ok(vec![Unit { source: index, split: 0, input }]);
     match source {
-        Source::Path(path) => {
-            let mut file = SourceFile::open(&path)?;
-            // A file of 0 bytes may still have content (`/proc`).
-            if !file.is_regular() || file.is_empty() {
-                let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
-                return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
-            }
-            let head = file.take_in(HEAD)?;
-            if detect(&head) != Compression::None {
-                let len = file.len();
-                let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
-                let reader = Decompressed::of_known_length(reader, len, pool.clone())?;
-                return Ok(vec![unit(0, Input::Stream(Box::new(reader)))]);
-            }
-            let whole = matches!(sniff(&head, true), Some(Encoding::Utf16Le | Encoding::Utf16Be));
-            let (len, size) = (file.len(), if whole { file.len() } else { split_bytes.max(1) });
-            let file = Arc::new(file);
-            let starts = (0..len).step_by(usize::try_from(size).unwrap_or(usize::MAX));
-            let units = starts.enumerate().map(|(split, start)| {
-                let state = if start == 0 { RangeState::Read } else { RangeState::Skip };
-                // To see whether a line starts at `start`, look at the byte before it.
-                let at = start.saturating_sub(1);
-                unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state })
-            });
-            Ok(units.collect())
-        }
+        Source::Path(path) => open_file(index, &path, split_bytes, pool),
+        Source::AtLabel => open_file(index, Path::new(label), split_bytes, pool),
         Source::Bytes(bytes) => {
-            let compressed = detect((*bytes).as_ref()) != Compression::None;
-            Ok(vec![if compressed {
-                let len = (*bytes).as_ref().len() as u64;
-                let reader: Box<dyn Read + Send> = Box::new(io::Cursor::new(Shared(bytes)));
-                unit(0, Input::Stream(Box::new(Decompressed::of_known_length(reader, len, pool.clone())?)))
-            } else {
-                unit(0, Input::Memory { bytes, at: 0 })
-            }])
+            if detect((*bytes).as_ref()) == Compression::None {
+                return unit(Input::Memory { bytes, at: 0 });
+            }
+            let len = (*bytes).as_ref().len() as u64;
+            let reader: Box<dyn Read + Send> = Box::new(io::Cursor::new(Shared(bytes)));
+            unit(Input::Stream(Box::new(Decompressed::of_known_length(reader, len, pool.clone())?)))
         }
-        Source::Stream(reader) => Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]),
+        Source::Stream(reader) => unit(Input::Stream(Box::new(Decompressed::new(reader)?))),
     }
+}
+
+fn open_file(index: usize, path: &Path, split_bytes: u64, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
+    let unit = |split, input| Unit { source: index, split, input };
+    let mut file = SourceFile::open(path)?;
+    // A file of 0 bytes may still have content (`/proc`).
+    if !file.is_regular() || file.is_empty() {
+        let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
+        return Ok(vec![unit(0, Input::Stream(Box::new(Decompressed::new(reader)?)))]);
+    }
+    let head = file.take_in(HEAD)?;
+    if detect(&head) != Compression::None {
+        let len = file.len();
+        let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
+        let reader = Decompressed::of_known_length(reader, len, pool.clone())?;
+        return Ok(vec![unit(0, Input::Stream(Box::new(reader)))]);
+    }
+    let whole = matches!(sniff(&head, true), Some(Encoding::Utf16Le | Encoding::Utf16Be));
+    let (len, size) = (file.len(), if whole { file.len() } else { split_bytes.max(1) });
+    let file = Arc::new(file);
+    let starts = (0..len).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+    let units = starts.enumerate().map(|(split, start)| {
+        let state = if start == 0 { RangeState::Read } else { RangeState::Skip };
+        // To see whether a line starts at `start`, look at the byte before it.
+        let at = start.saturating_sub(1);
+        unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state })
+    });
+    Ok(units.collect())
 }
 
 struct Shared(Arc<dyn AsRef<[u8]> + Send + Sync>);

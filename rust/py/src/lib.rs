@@ -163,7 +163,7 @@ impl Scanner {
     fn new(
         py: Python<'_>,
         definitions: Vec<DefinitionArg>,
-        sources: Vec<(String, String, Bound<'_, PyAny>)>,
+        sources: &Bound<'_, PyAny>,
         normalize: &str,
         number: &str,
         on_reject: &str,

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Read},
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,7 +11,8 @@ use metricsieve_core::Source;
 use pyo3::{
     exceptions::{PyOSError, PyStopIteration, PyTypeError, PyValueError},
     prelude::*,
-    pybacked::PyBackedBytes,
+    pybacked::{PyBackedBytes, PyBackedStr},
+    types::PyString,
 };
 
 /// Sizes of more files than this are not looked up for the progress display.
@@ -40,32 +41,35 @@ impl Raised {
 /// Labelled sources, and their size in bytes where it is known.
 pub(crate) type Converted = (Vec<(String, Source)>, Option<u64>);
 
-/// Converts `(label, kind, object)` triples.
-pub(crate) fn convert(sources: Vec<(String, String, Bound<'_, PyAny>)>, raised: &Raised) -> PyResult<Converted> {
-    let sized = sources.len() <= MAX_SIZED;
-    let mut total = sized.then_some(0);
-    let mut converted = Vec::with_capacity(sources.len());
-    for (label, kind, object) in sources {
-        let (source, size) = match kind.as_str() {
-            "path" => {
-                let path: PathBuf = object.extract()?;
-                let size = sized.then(|| std::fs::metadata(&path).ok()).flatten();
-                let size = size.filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
-                (Source::Path(path), size)
-            }
-            "bytes" => {
-                let bytes: PyBackedBytes = object.extract()?;
-                let size = bytes.len() as u64;
-                (Source::Bytes(Arc::new(Bytes(bytes))), Some(size))
-            }
-            "reader" => (stream(object, Call::Read, raised), None),
-            "chunks" => (stream(object.try_iter()?.into_any(), Call::Next, raised), None),
+/// Converts `(label, kind, object)` triples, each while the next is not known: Python need not hold them all.
+pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<Converted> {
+    let mut converted: Vec<(String, Source)> = Vec::new();
+    for triple in sources.try_iter()? {
+        let (label, kind, object): (Bound<'_, PyString>, PyBackedStr, Bound<'_, PyAny>) = triple?.extract()?;
+        let source = match &*kind {
+            "path" if label.is(&object) => Source::AtLabel,
+            "path" => Source::Path(object.extract()?),
+            "bytes" => Source::Bytes(Arc::new(Bytes(object.extract()?))),
+            "reader" => stream(object, Call::Read, raised),
+            "chunks" => stream(object.try_iter()?.into_any(), Call::Next, raised),
             other => return Err(PyValueError::new_err(format!("unknown kind of source '{other}'"))),
         };
-        total = total.zip(size).map(|(total, size)| total + size);
-        converted.push((label, source));
+        converted.push((label.extract()?, source));
     }
+    let sizes = || converted.iter().map(|(label, source)| size(label, source)).sum();
+    let total = (converted.len() <= MAX_SIZED).then(sizes).flatten();
     Ok((converted, total))
+}
+
+fn size(label: &str, source: &Source) -> Option<u64> {
+    let path = match source {
+        Source::AtLabel => Path::new(label),
+        Source::Path(path) => path,
+        Source::Bytes(bytes) => return Some((**bytes).as_ref().len() as u64),
+        Source::Stream(_) => return None,
+    };
+    let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file());
+    metadata.map(|metadata| metadata.len())
 }
 
 struct Bytes(PyBackedBytes);
