@@ -141,6 +141,11 @@ impl SourceFile {
         Ok(self.content[..self.content.len().min(n)].to_vec())
     }
 
+    /// The bytes of a small file that was taken in, which it gives away.
+    pub(crate) fn content(&mut self) -> Option<Vec<u8>> {
+        Some(std::mem::take(&mut self.content)).filter(|content| !content.is_empty())
+    }
+
     /// The first `n` bytes, fewer only if the file has fewer.
     ///
     /// # Errors
