@@ -45,6 +45,7 @@ mod matcher;
 mod normalize;
 mod number;
 mod prefilter;
+mod queue;
 mod record;
 mod report;
 mod rows;

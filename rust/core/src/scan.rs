@@ -7,12 +7,11 @@
 //! With one thread, and for streams, the consumer does the work itself.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -26,21 +25,13 @@ use crate::{
     error::Error,
     extract::{Emit, ExtractOptions, Extractor, OnReject, Rejected},
     matcher::Matcher,
-    report::{Report, Tally},
+    queue::{ACCOUNT_BYTES, Claim, Ended, Queue, Shared, Taken, guarded},
+    report::Report,
     rows::Rows,
     schema::{ColumnOptions, Columns},
-    source::Pool,
-    unit::{self, Source, Step, Unit},
+    unit::{Source, Step, Unit},
 };
 
-/// Undelivered rows, in bytes and per thread, at which workers wait.
-const AHEAD_BYTES: usize = 24 << 20;
-/// What the consumer takes at once, in units and in bytes of rows: with many small sources, taking them one at
-/// a time would cost more than reading them.
-const TAKE_UNITS: usize = 256;
-const TAKE_BYTES: usize = 4 << 20;
-/// What the account of a unit counts for beside its rows.
-const ACCOUNT_BYTES: usize = 1 << 10;
 /// A worker without work looks again after this time, or when something changes.
 const IDLE: Duration = Duration::from_millis(20);
 
@@ -126,209 +117,6 @@ struct Inline {
     unit: Option<Unit>,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
-    /// Something was produced.
-    produced: Condvar,
-    /// Room came free, or work became ready.
-    changed: Condvar,
-    stop: AtomicBool,
-    bytes_read: Arc<AtomicU64>,
-    pool: Arc<Pool>,
-    labels: Arc<Vec<String>>,
-}
-
-/// Results of a unit, on their way to the batches.
-struct Taken {
-    source: usize,
-    rows: VecDeque<Rows>,
-    /// The unit's account when it is through, and whether it is the source's last.
-    end: Option<(Ended, bool)>,
-}
-
-struct Queue {
-    /// Each until it is claimed; all before `next` are.
-    sources: Vec<Option<Source>>,
-    next: usize,
-    ready: BTreeMap<(usize, usize), Unit>,
-    /// Number of units of each source that has more than one and is not delivered.
-    splits: BTreeMap<usize, usize>,
-    results: BTreeMap<(usize, usize), Output>,
-    head: (usize, usize),
-    undelivered: usize,
-    budget: usize,
-    /// Who waits. A condition variable makes a system call for every notice, even if nobody hears it.
-    consumer_waits: bool,
-    workers_wait: usize,
-}
-
-#[derive(Default)]
-struct Output {
-    rows: VecDeque<Rows>,
-    end: Option<Ended>,
-}
-
-struct Ended {
-    tally: Tally,
-    error: Option<io::Error>,
-    rejected: Option<Rejected>,
-}
-
-enum Claim {
-    Unit(Unit),
-    Source(usize, Source),
-    Nothing,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Hands rows over; waits while too many are undelivered. False when the scan was stopped.
-    fn deliver(&self, place: (usize, usize), rows: Rows) -> bool {
-        let size = rows.size();
-        let mut queue = self.lock();
-        while queue.undelivered > 0 && queue.undelivered + size > queue.budget && queue.head != place {
-            if self.stopped() {
-                return false;
-            }
-            queue.workers_wait += 1;
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.workers_wait -= 1;
-        }
-        queue.undelivered += size;
-        queue.results.entry(place).or_default().rows.push_back(rows);
-        self.tell_consumer(queue, place);
-        !self.stopped()
-    }
-
-    fn end(&self, place: (usize, usize), ended: Ended) {
-        let mut queue = self.lock();
-        queue.undelivered += ACCOUNT_BYTES;
-        queue.results.entry(place).or_default().end = Some(ended);
-        self.tell_consumer(queue, place);
-    }
-
-    /// The consumer waits for the results of one place; others would wake it for nothing.
-    fn tell_consumer(&self, queue: MutexGuard<'_, Queue>, place: (usize, usize)) {
-        let waits = queue.consumer_waits && queue.head == place;
-        drop(queue);
-        if waits {
-            self.produced.notify_one();
-        }
-    }
-
-    fn tell_workers(&self, queue: MutexGuard<'_, Queue>) {
-        let wait = queue.workers_wait > 0;
-        drop(queue);
-        if wait {
-            self.changed.notify_all();
-        }
-    }
-
-    /// The unit to work on: the claimed one, or the first of the source that is opened for it.
-    fn take_up(&self, claim: Claim, split_bytes: u64) -> Option<Unit> {
-        match claim {
-            Claim::Unit(unit) => Some(unit),
-            Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, &self.labels[index], source, split_bytes, &self.pool))
-                    .unwrap_or_else(Err);
-                self.opened(index, units)
-            }
-            Claim::Nothing => None,
-        }
-    }
-
-    /// Registers the units of a source that was opened; the first is returned to be worked on.
-    fn opened(&self, source: usize, units: io::Result<Vec<Unit>>) -> Option<Unit> {
-        match units {
-            Ok(units) => {
-                let splits = units.len();
-                let mut units = units.into_iter();
-                let first = units.next();
-                if splits > 1 {
-                    let mut queue = self.lock();
-                    queue.splits.insert(source, splits);
-                    queue.ready.extend(units.map(|unit| ((unit.source, unit.split), unit)));
-                    self.tell_workers(queue);
-                }
-                first
-            }
-            Err(error) => {
-                let tally = Tally { encoding: "unknown", compression: "unknown", ..Tally::default() };
-                self.end((source, 0), Ended { tally, error: Some(error), rejected: None });
-                None
-            }
-        }
-    }
-}
-
-impl Queue {
-    /// Takes what there is at the head, and behind it as long as units are through.
-    fn take(&mut self, taken: &mut VecDeque<Taken>) {
-        let mut bytes = 0;
-        while taken.len() < TAKE_UNITS && bytes < TAKE_BYTES {
-            let (source, split) = self.head;
-            let Some(output) = self.results.get_mut(&self.head) else { return };
-            let mut rows = VecDeque::new();
-            while bytes < TAKE_BYTES
-                && let Some(next) = output.rows.pop_front()
-            {
-                bytes += next.size();
-                self.undelivered -= next.size();
-                rows.push_back(next);
-            }
-            if !output.rows.is_empty() {
-                return taken.push_back(Taken { source, rows, end: None });
-            }
-            let end = output.end.take();
-            self.results.remove(&self.head);
-            let Some(end) = end else {
-                return taken.push_back(Taken { source, rows, end: None });
-            };
-            self.undelivered -= ACCOUNT_BYTES;
-            let last = split + 1 == self.splits.get(&source).copied().unwrap_or(1);
-            if last {
-                self.splits.remove(&source);
-            }
-            self.head = if last { (source + 1, 0) } else { (source, split + 1) };
-            taken.push_back(Taken { source, rows, end: Some((end, last)) });
-        }
-    }
-
-    /// The next unit or source in the order of rows, as long as there is room for results. Whatever is at the
-    /// head is claimed all the same.
-    fn claim(&mut self, streams: bool) -> Claim {
-        let open = |source: &Option<Source>| match source {
-            None => false,
-            Some(source) => streams || !matches!(source, Source::Stream(_)),
-        };
-        let ready = self.ready.first_key_value().map(|(place, _)| *place);
-        let source = || (self.next..self.sources.len()).find(|index| open(&self.sources[*index]));
-        let Some(place) = ready.or_else(|| Some((source()?, 0))) else { return Claim::Nothing };
-        if self.undelivered > self.budget && place != self.head {
-            return Claim::Nothing;
-        }
-        match self.ready.pop_first() {
-            Some((_, unit)) => Claim::Unit(unit),
-            None => self.claim_source(place.0),
-        }
-    }
-
-    fn claim_source(&mut self, index: usize) -> Claim {
-        let claimed = self.sources.get_mut(index).and_then(Option::take);
-        while matches!(self.sources.get(self.next), Some(None)) {
-            self.next += 1;
-        }
-        claimed.map_or(Claim::Nothing, |source| Claim::Source(index, source))
-    }
-}
-
 /// Runs one unit to its end on a worker thread.
 fn work(shared: &Shared, extractor: &mut Extractor, mut unit: Unit, block: usize) {
     let place = (unit.source, unit.split);
@@ -395,12 +183,6 @@ fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: us
     }
 }
 
-/// Runs `action`; a panic becomes an error of the source, so that the process lives (fault R14).
-fn guarded<T>(action: impl FnOnce() -> T) -> io::Result<T> {
-    catch_unwind(AssertUnwindSafe(action))
-        .map_err(|_| io::Error::other("metricsieve failed here; please report this file and the definitions"))
-}
-
 impl Scan {
     /// Starts a scan; the labels are what the `source` column says.
     ///
@@ -421,26 +203,7 @@ impl Scan {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { cores } else { options.threads };
         let streams_only = inputs.iter().all(|source| matches!(source, Some(Source::Stream(_))));
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue {
-                sources: inputs,
-                next: 0,
-                ready: BTreeMap::new(),
-                splits: BTreeMap::new(),
-                results: BTreeMap::new(),
-                head: (0, 0),
-                undelivered: 0,
-                budget: AHEAD_BYTES * threads,
-                consumer_waits: false,
-                workers_wait: 0,
-            }),
-            produced: Condvar::new(),
-            changed: Condvar::new(),
-            stop: AtomicBool::new(false),
-            bytes_read: Arc::default(),
-            pool: Arc::default(),
-            labels: labels.clone(),
-        });
+        let shared = Arc::new(Shared::new(labels.clone(), inputs, threads));
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         Ok(Self {
             report: Report::new(&set, labels.len()),
