@@ -164,7 +164,7 @@ impl SourceFile {
         Ok(head)
     }
 
-    /// The file as a stream from its start, for [`Decompressed`]. Waits for the writer of a named pipe.
+    /// The file as a stream from its start, for [`Decompressed`](super::Decompressed). Waits for the writer of a named pipe.
     ///
     /// # Errors
     ///
