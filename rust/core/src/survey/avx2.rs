@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::{Classes, Survey, WINDOW, WORD, Window, noted_table, pad};
+use super::{Classes, Step, Survey, WINDOW, Window, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -59,31 +59,21 @@ impl Tables {
 fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, classes: &Classes) {
     let tables = Tables::new(framing, classes);
     let (line_feed, zero) = (_mm256_set1_epi8(b'\n' as i8), _mm256_setzero_si256());
-    let mut padded = [0; WINDOW];
-    let mut base = 0;
-    while base < block.len() {
-        let (window, valid): (&Window, u64) = match block.get(base..base + WINDOW).and_then(<[u8]>::first_chunk) {
-            Some(window) => (window, u64::MAX),
-            None => pad(&block[base..], &mut padded),
-        };
+    survey.run(block, framing, |window| {
         let halves = [load(window, 0), load(window, 32)];
         let lf = halves.map(|half| mask(_mm256_cmpeq_epi8(line_feed, half)));
         let noted = halves.map(|half| mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(tables.noted, half), half)));
-        survey.note(block, framing, base, join(lf), join(noted) ^ join(lf));
-        if WIDTH > 0 {
-            let fits = |from: usize, half| {
-                let mut sets = tables.class(0, half);
-                sets = _mm256_and_si256(sets, tables.class(1, load(window, from + 1)));
-                if WIDTH == 3 {
-                    sets = _mm256_and_si256(sets, tables.class(2, load(window, from + 2)));
-                }
-                !mask(_mm256_cmpeq_epi8(sets, zero))
-            };
-            let fits = join([fits(0, halves[0]), fits(32, halves[1])]) & valid;
-            survey.note_places(base, fits);
-        }
-        base += WORD;
-    }
+        let fits = |from: usize, half| {
+            let mut sets = tables.class(0, half);
+            sets = _mm256_and_si256(sets, tables.class(1, load(window, from + 1)));
+            if WIDTH == 3 {
+                sets = _mm256_and_si256(sets, tables.class(2, load(window, from + 2)));
+            }
+            !mask(_mm256_cmpeq_epi8(sets, zero))
+        };
+        let fits = if WIDTH == 0 { 0 } else { join([fits(0, halves[0]), fits(32, halves[1])]) };
+        Step { lf: join(lf), others: join(noted) ^ join(lf), fits }
+    });
 }
 
 fn join([left, right]: [u32; 2]) -> u64 {

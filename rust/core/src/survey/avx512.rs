@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_test_epi8_mask,
 };
 
-use super::{Classes, Survey, WINDOW, WORD, Window, noted_table, pad};
+use super::{Classes, Step, Survey, WINDOW, WORD, Window, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -38,29 +38,20 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         let above = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
         _mm512_and_si512(below, _mm512_shuffle_epi8(high[position], above))
     };
-    let mut padded = [0; WINDOW];
-    let mut base = 0;
-    while base < block.len() {
-        let (window, valid): (&Window, u64) = match block.get(base..base + WINDOW).and_then(<[u8]>::first_chunk) {
-            Some(window) => (window, u64::MAX),
-            None => pad(&block[base..], &mut padded),
-        };
+    survey.run(block, framing, |window| {
         let bytes = load(window, 0);
         let lf = _mm512_cmpeq_epi8_mask(bytes, line_feed);
         let others = _mm512_cmpeq_epi8_mask(bytes, _mm512_shuffle_epi8(noted, bytes)) ^ lf;
-        survey.note(block, framing, base, lf, others);
-        if WIDTH > 0 {
-            let first = class(0, bytes);
-            let second = class(1, load(window, 1));
-            let fits = if WIDTH == 3 {
-                _mm512_test_epi8_mask(_mm512_and_si512(first, second), class(2, load(window, 2)))
-            } else {
-                _mm512_test_epi8_mask(first, second)
-            };
-            survey.note_places(base, fits & valid);
-        }
-        base += WORD;
-    }
+        let fits = match WIDTH {
+            0 => 0,
+            2 => _mm512_test_epi8_mask(class(0, bytes), class(1, load(window, 1))),
+            _ => {
+                let two = _mm512_and_si512(class(0, bytes), class(1, load(window, 1)));
+                _mm512_test_epi8_mask(two, class(2, load(window, 2)))
+            }
+        };
+        Step { lf, others, fits }
+    });
 }
 
 #[inline]
