@@ -74,7 +74,8 @@ impl Normalizer {
         self.replaced.clear();
         let mut text = record;
         if terminal {
-            if memmem::find(text, b"#0").is_some() {
+            // A search for one byte needs no preparation.
+            if memchr(b'#', text).is_some() && memmem::find(text, b"#0").is_some() {
                 decode_escapes(text, &mut self.decoded);
                 text = &self.decoded.text;
             }
@@ -255,5 +256,24 @@ mod tests {
     fn r1_many_openings_without_an_end_stay_linear() {
         let raw = b"\x1b]".repeat(1 << 19);
         assert_eq!(Normalizer::default().normalize(&raw, true).text, "");
+    }
+
+    #[test]
+    fn plain_sequences_are_those_of_colours() {
+        let table: [(&[u8], Option<usize>); 10] = [
+            (b"\x1b[0m", Some(4)),
+            (b"\x1b[mtext and more", Some(3)),
+            (b"\x1b[38;5;123;48mtext", Some(14)),
+            (b"\x1b[01234567890123456789m", Some(23)),
+            (b"#033[1;31mtext", Some(10)),
+            (b"#033[1;31", None),
+            (b"\x1b[?25h", Some(6)),
+            (b"\x1b[ q", None),
+            (b"\x1b[1\x7f", None),
+            (b"\x1b]0;x\x07", None),
+        ];
+        for (text, end) in table {
+            assert_eq!(plain_sequence(text, 0), end, "{text:?}");
+        }
     }
 }

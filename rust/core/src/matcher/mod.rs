@@ -244,19 +244,24 @@ impl Matcher {
 
     /// Where taking out escape sequences may make a literal that does not stand in the block.
     fn joins(&self, prefilter: &Prefilter, block: &[u8], survey: &Survey, joins: &mut Vec<usize>) {
-        let mut escs = survey.escs.iter().copied().peekable();
-        while let Some(begin) = escs.next() {
+        let mut through = 0;
+        for &begin in &survey.escs {
+            if begin < through {
+                continue;
+            }
             let Some(mut end) = plain_sequence(block, begin) else {
                 // Of the other sequences only the normaliser knows the end.
                 joins.push(begin);
                 continue;
             };
-            while let Some(next) = escs.next_if_eq(&end).and_then(|next| plain_sequence(block, next)) {
+            while let Some(next) = plain_sequence(block, end) {
                 end = next;
             }
+            through = end;
+            let goes_on = block[end..].starts_with(b"\x1b") || block[end..].starts_with(b"#033");
             // Most neighbours are in no literal, which is looked up faster than whether they are text.
             let joined = begin > 0 && end < block.len() && prefilter.may_join(block[begin - 1], block[end]);
-            if joined && !survey.is_end(begin - 1) && !survey.is_end(end) {
+            if goes_on || (joined && !survey.is_end(begin - 1) && !survey.is_end(end)) {
                 joins.push(begin);
             }
         }

@@ -78,12 +78,13 @@ impl Prefilter {
         if literals.is_empty() {
             return None;
         }
-        let (classes, fingerprints) = choose(literals);
+        let (mut classes, fingerprints) = choose(literals);
         let keys = Keys::new(fingerprints.iter().map(|fingerprint: &Fingerprint| fingerprint.key));
         let mut pairs = vec![0; (1 << 16) / 64];
         for pair in literals.iter().flat_map(|literal| literal.windows(2)) {
             let index = pair_index(pair[0], pair[1]);
             pairs[index / 64] |= 1 << (index % 64);
+            classes.lefts[usize::from(pair[0])] = true;
         }
         let literals = literals.iter().zip(&fingerprints);
         let literals = literals.map(|(text, chosen)| Literal {

@@ -59,7 +59,7 @@ impl Tables {
 fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, classes: &Classes) {
     let tables = Tables::new(framing, classes);
     let (line_feed, zero) = (_mm256_set1_epi8(b'\n' as i8), _mm256_setzero_si256());
-    survey.run(block, framing, |window| {
+    survey.run(block, framing, &classes.lefts, |window| {
         let halves = [load(window, 0), load(window, 32)];
         let lf = halves.map(|half| mask(_mm256_cmpeq_epi8(line_feed, half)));
         let noted = halves.map(|half| mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(tables.noted, half), half)));

@@ -38,7 +38,7 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         let above = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
         _mm512_and_si512(below, _mm512_shuffle_epi8(high[position], above))
     };
-    survey.run(block, framing, |window| {
+    survey.run(block, framing, &classes.lefts, |window| {
         let bytes = load(window, 0);
         let lf = _mm512_cmpeq_epi8_mask(bytes, line_feed);
         let others = _mm512_cmpeq_epi8_mask(bytes, _mm512_shuffle_epi8(noted, bytes)) ^ lf;

@@ -26,12 +26,20 @@ const WORD: usize = 64;
 /// Each bit is a set of its own: bytes `b0 b1 b2` fit when one bit is set in `low[i][bi & 15]` and
 /// `high[i][bi >> 4]` for every position. A bit accepts all pairs of its nibbles, so it may accept more
 /// bytes than it was made for, never fewer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Classes {
     pub low: [[u8; 16]; 3],
     pub high: [[u8; 16]; 3],
     /// Positions that are looked at: 0 for none, 2 or 3.
     pub width: usize,
+    /// Bytes behind which a literal may go on, if what stands there is taken out.
+    pub lefts: [bool; 256],
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { low: [[0; 16]; 3], high: [[0; 16]; 3], width: 0, lefts: [false; 256] }
+    }
 }
 
 impl Classes {
@@ -47,7 +55,8 @@ pub(crate) struct Survey {
     pub census: Census,
     /// Where bytes fit the classes, ascending.
     pub places: Vec<usize>,
-    /// Where an ESC stands, raw or as `#033`, ascending. Terminal text only.
+    /// Where an ESC stands, raw or as `#033`, ascending; left out are those of `ESC [` behind a byte that no
+    /// literal goes on behind. Terminal text only.
     pub escs: Vec<usize>,
     /// Number of marks of the block.
     words: usize,
@@ -189,7 +198,7 @@ impl Survey {
     /// of the registers, and whether there is something cannot be predicted.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn run(&mut self, block: &[u8], framing: Framing, mut step: impl FnMut(&Window) -> Step) {
+    fn run(&mut self, block: &[u8], framing: Framing, lefts: &[bool; 256], mut step: impl FnMut(&Window) -> Step) {
         let (mut noted, mut fitting, mut line_feeds) = (0, 0, 0);
         let marks = &mut self.marks[..self.words];
         let mut padded = [0; WINDOW];
@@ -211,7 +220,7 @@ impl Survey {
         self.census.lf = line_feeds;
         for index in 0..noted {
             let Bits { word, bits } = self.noted[index];
-            self.marks[word].ends |= self.note_others(block, framing, word * WORD, bits);
+            self.marks[word].ends |= self.note_others(block, framing, lefts, word * WORD, bits);
         }
         for index in 0..fitting {
             let Bits { word, bits } = self.fitting[index];
@@ -237,7 +246,14 @@ impl Survey {
         }
     }
 
-    fn note_others(&mut self, block: &[u8], framing: Framing, base: usize, mut others: u64) -> u64 {
+    fn note_others(
+        &mut self,
+        block: &[u8],
+        framing: Framing,
+        lefts: &[bool; 256],
+        base: usize,
+        mut others: u64,
+    ) -> u64 {
         let mut ends = 0;
         let census = &mut self.census;
         while others != 0 {
@@ -257,7 +273,7 @@ impl Survey {
                 }
                 b'\x1b' => {
                     census.raw_esc = true;
-                    self.escs.push(at);
+                    push_if(&mut self.escs, at, may_join(block, lefts, at, at + 1));
                 }
                 _ => match block.get(at + 1..at + 4) {
                     Some(b"011") => census.escapes[0] += 1,
@@ -273,7 +289,7 @@ impl Survey {
                     }
                     Some(b"033") => {
                         census.escapes[3] += 1;
-                        self.escs.push(at);
+                        push_if(&mut self.escs, at, may_join(block, lefts, at, at + 4));
                     }
                     _ => {}
                 },
@@ -281,6 +297,22 @@ impl Survey {
         }
         ends
     }
+}
+
+/// Appends without a branch, for conditions that cannot be predicted.
+#[inline]
+fn push_if(places: &mut Vec<usize>, place: usize, condition: bool) {
+    places.push(place);
+    places.truncate(places.len() - usize::from(!condition));
+}
+
+/// Whether taking out the escape sequence at `esc`, which goes on at `next`, may join the parts of a literal.
+///
+/// A sequence of another kind than `ESC [` may take out more than itself.
+#[inline]
+fn may_join(block: &[u8], lefts: &[bool; 256], esc: usize, next: usize) -> bool {
+    let follows = esc > 0 && lefts[usize::from(block[esc - 1])];
+    follows | (block.get(next) != Some(&b'['))
 }
 
 fn count_between(marks: &[Mark]) -> u32 {
@@ -365,6 +397,7 @@ mod tests {
 
     fn classes(width: usize) -> Classes {
         let mut classes = Classes { width, ..Classes::default() };
+        classes.lefts[usize::from(b'a')] = true;
         for (bit, text) in [b"a: ", b"':\xe2", b"#01"].iter().enumerate() {
             for (position, byte) in text.iter().enumerate() {
                 classes.low[position][usize::from(byte & 15)] |= 1 << bit;

@@ -12,7 +12,7 @@ pub(super) fn take(survey: &mut Survey, block: &[u8], framing: Framing, classes:
             others |= u64::from(noted(framing).contains(byte)) << bit;
         }
         survey.census.lf += u64::from(lf.count_ones());
-        survey.marks[word] = Mark { lf, ends: lf | survey.note_others(block, framing, base, others) };
+        survey.marks[word] = Mark { lf, ends: lf | survey.note_others(block, framing, &classes.lefts, base, others) };
         if classes.width > 0 {
             survey.places.extend((base..base + chunk.len()).filter(|at| fits(block, *at, classes)));
         }
