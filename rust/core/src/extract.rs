@@ -16,7 +16,7 @@ use crate::{
     rows::{Point, Rows},
     schema::{Column, Columns, SOURCE_LABELS},
     survey::Survey,
-    value::{self, NumberMode},
+    value::{self, Number, NumberMode, Reject},
 };
 
 /// Rows with longer texts than this are handed over before there are enough of them.
@@ -107,6 +107,8 @@ struct State {
     metrics: Vec<Metric>,
     origin: bool,
     texts: bool,
+    /// Whether rows have other columns than numbers.
+    more: bool,
     source: i32,
     /// Source offset of the buffer's first byte.
     offset: u64,
@@ -116,6 +118,8 @@ struct State {
     rows: Rows,
     tally: Tally,
     definitions: Vec<Option<Box<DefinitionReport>>>,
+    /// Records that each definition was tried on.
+    tried: Vec<u64>,
     rejected: Option<Rejected>,
 }
 
@@ -133,11 +137,14 @@ impl Extractor {
             }
         });
         let metrics: Vec<Metric> = metrics.collect();
+        let origin = metrics.iter().any(|metric| metric.rank.is_some() || metric.origin != [None; 3]);
+        let texts = columns.has(&Column::Text);
         let state = State {
             options,
-            origin: metrics.iter().any(|metric| metric.rank.is_some() || metric.origin != [None; 3]),
+            origin,
+            texts,
+            more: origin || texts || !set.labels().is_empty(),
             metrics,
-            texts: columns.has(&Column::Text),
             source: 0,
             offset: 0,
             wide: false,
@@ -146,6 +153,7 @@ impl Extractor {
             rows: Rows::default(),
             tally: Tally::default(),
             definitions: vec![None; set.len()],
+            tried: vec![0; set.len()],
             rejected: None,
         };
         Self {
@@ -286,6 +294,11 @@ impl Extractor {
     /// The counts of the source or split.
     pub fn take_tally(&mut self) -> Tally {
         let mut tally = std::mem::take(&mut self.state.tally);
+        for (report, tried) in self.state.definitions.iter_mut().zip(&mut self.state.tried) {
+            if *tried > 0 {
+                report.get_or_insert_default().candidates = std::mem::take(tried);
+            }
+        }
         let definitions = self.state.definitions.iter_mut().enumerate();
         tally.definitions.extend(definitions.filter_map(|(id, report)| Some((id, *report.take()?))));
         tally
@@ -383,7 +396,9 @@ impl State {
     }
 
     fn take_rows(&mut self) -> Rows {
-        let mut rows = std::mem::take(&mut self.rows);
+        // As many will probably come again; growing copies them.
+        let next = Rows { points: Vec::with_capacity(self.rows.len()), ..Rows::default() };
+        let mut rows = std::mem::replace(&mut self.rows, next);
         if !rows.is_empty() {
             rows.sources.push((self.source, rows.len()));
         }
@@ -431,10 +446,9 @@ impl Visitor for Visit<'_, '_> {
     }
 
     fn tried(&mut self, metric: MetricId, time: Option<Duration>) {
-        let report = self.state.definitions[metric].get_or_insert_default();
-        report.candidates += 1;
+        self.state.tried[metric] += 1;
         if let Some(time) = time {
-            report.cost += time * TIMED;
+            self.state.definitions[metric].get_or_insert_default().cost += time * TIMED;
         }
     }
 
@@ -458,76 +472,103 @@ impl Visitor for Visit<'_, '_> {
 
 impl State {
     fn found(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>) -> bool {
-        let metric = &self.metrics[found.metric];
-        let haystack = text.text;
-        let group = found.value.clone();
-        let captured = group.clone().map(|group| &haystack[group]);
-        let report = self.definitions[found.metric].get_or_insert_default();
-        let example = || Example::new(self.source, line, captured.unwrap_or_default());
-        let number = match (found.whole, &group) {
-            (Some(prefix), Some(group)) => value::whole(haystack.as_bytes(), group.clone(), prefix),
-            _ => value::parse(haystack.as_bytes(), group.clone(), metric.number),
+        let haystack = text.text.as_bytes();
+        let number = match (found.whole, &found.value) {
+            (Some(prefix), Some(group)) => value::whole(haystack, group.clone(), prefix),
+            _ => value::parse(haystack, found.value.clone(), self.metrics[found.metric].number),
         };
         let number = match number {
-            Ok(number) => Some(number),
-            Err(reason) => {
-                report.reject(reason, example);
-                let reject = || RejectedText {
-                    definition: found.metric,
-                    text: captured.map(|text| shorten(text).to_owned()),
-                    reason,
-                    source: self.source as usize,
-                    line,
-                    offset,
-                };
-                if self.tally.rejects.len() < MAX_REJECTS {
-                    self.tally.rejects.push(reject());
-                }
-                match self.options.on_reject {
-                    OnReject::Count => return true,
-                    OnReject::Null => None,
-                    OnReject::Raise => {
-                        let within = group.map_or(0, |group| text.raw_offset(group.start));
-                        // Offsets inside a UTF-16 record are not kept; the record's own is exact.
-                        let byte = offset + if self.wide { 0 } else { within as u64 };
-                        self.rejected = Some(Rejected { reject: reject(), byte });
-                        return false;
-                    }
-                }
-            }
+            Ok(number) => number,
+            Err(reason) => return self.reject(line, offset, text, found, reason),
         };
-        if let Some(number) = &number {
-            report.point(number.value);
-            if number.trimmed {
-                report.trimmed.add(example);
-                report.percent += u64::from(number.percent);
+        let report = self.definitions[found.metric].get_or_insert_default();
+        report.point(number.value);
+        if number.trimmed || number.underflow || value::is_truncated(haystack, &number) {
+            self.tell(line, text, found, &number);
+        }
+        self.row(line, offset, text, found, Some(number.value));
+        true
+    }
+
+    /// Counts what is odd about a point.
+    #[cold]
+    fn tell(&mut self, line: u64, text: &Text<'_>, found: &Match<'_>, number: &Number) {
+        let captured = found.value.clone().map_or("", |group| &text.text[group]);
+        let example = || Example::new(self.source, line, captured);
+        let report = self.definitions[found.metric].get_or_insert_default();
+        if number.trimmed {
+            report.trimmed.add(example);
+            report.percent += u64::from(number.percent);
+        }
+        if number.underflow {
+            report.underflow.add(example);
+        }
+        if value::is_truncated(text.text.as_bytes(), number) {
+            report.truncated.add(example);
+        }
+    }
+
+    /// Counts a captured text that is no number. False ends the extraction.
+    #[cold]
+    fn reject(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>, reason: Reject) -> bool {
+        let captured = found.value.clone().map(|group| &text.text[group]);
+        let example = || Example::new(self.source, line, captured.unwrap_or_default());
+        self.definitions[found.metric].get_or_insert_default().reject(reason, example);
+        let reject = || RejectedText {
+            definition: found.metric,
+            text: captured.map(|text| shorten(text).to_owned()),
+            reason,
+            source: self.source as usize,
+            line,
+            offset,
+        };
+        if self.tally.rejects.len() < MAX_REJECTS {
+            self.tally.rejects.push(reject());
+        }
+        match self.options.on_reject {
+            OnReject::Count => true,
+            OnReject::Null => {
+                self.row(line, offset, text, found, None);
+                true
             }
-            if number.underflow {
-                report.underflow.add(example);
-            }
-            if value::is_truncated(haystack.as_bytes(), number) {
-                report.truncated.add(example);
+            OnReject::Raise => {
+                let within = found.value.as_ref().map_or(0, |group| text.raw_offset(group.start));
+                // Offsets inside a UTF-16 record are not kept; the record's own is exact.
+                let byte = offset + if self.wide { 0 } else { within as u64 };
+                self.rejected = Some(Rejected { reject: reject(), byte });
+                false
             }
         }
+    }
+
+    #[inline]
+    fn row(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>, value: Option<f64>) {
         let rows = &mut self.rows;
-        if number.is_none() || !rows.valid.is_empty() {
+        if value.is_none() || !rows.valid.is_empty() {
             rows.valid.resize(rows.len(), true);
-            rows.valid.push(number.is_some());
+            rows.valid.push(value.is_some());
         }
         rows.points.push(Point {
-            value: number.map_or(f64::NAN, |number| number.value),
+            value: value.unwrap_or(f64::NAN),
             line,
             offset,
             definition: found.metric as u32,
             number: found.number,
         });
+        if self.more {
+            self.more_columns(text, found);
+        }
+    }
+
+    /// The columns that few scans have: the captured text, labels, and what they tell of the origin.
+    #[inline(never)]
+    fn more_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
+        let (metric, rows) = (&self.metrics[found.metric], &mut self.rows);
+        let slice = |group: Option<Range<usize>>| group.map(|group| &text.text[group]);
         if self.texts {
-            rows.text.push(captured);
+            rows.text.push(slice(found.value.clone()));
         }
-        if metric.labels.is_empty() && !self.origin {
-            return true;
-        }
-        let label = |group: Option<usize>| group.and_then(|group| found.group(group)).map(|group| &haystack[group]);
+        let label = |group: Option<usize>| slice(group.and_then(|group| found.group(group)));
         rows.labels.resize_with(metric.labels.len(), Default::default);
         for (column, group) in rows.labels.iter_mut().zip(&metric.labels) {
             column.push(label(*group));
@@ -538,6 +579,5 @@ impl State {
             }
             rows.rank.push(label(metric.rank).and_then(|rank| rank.trim().parse().ok()));
         }
-        true
     }
 }

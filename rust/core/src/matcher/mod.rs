@@ -63,6 +63,7 @@ pub struct Matcher {
     direct: Vec<OnceLock<Option<Direct>>>,
     /// Whether a definition needs the regex engine.
     is_complex: Vec<bool>,
+    some_complex: bool,
     /// Automata that definitions share.
     shared: Shared,
     /// Literals of all definitions that have some.
@@ -93,6 +94,8 @@ pub struct Cache {
     text_hits: Vec<Hit>,
     /// Definitions tried so far.
     tried: u32,
+    /// Scratch memory of sorting tasks.
+    slots: [usize; 64],
 }
 
 /// A definition to be tried on a record: the order is that of the rows.
@@ -165,16 +168,18 @@ impl Matcher {
             users.push(id);
         }
         first_user.push(users.len() as u32);
+        let is_complex = patterns
+            .iter()
+            .zip(definitions.definitions())
+            .map(|(pattern, definition)| definition.matches != Matches::First || pattern.shape.is_none());
+        let is_complex: Vec<bool> = is_complex.collect();
         Self {
             framing: Framing { terminal: definitions.terminal() },
             strategy,
             engines,
             direct: patterns.iter().map(|_| OnceLock::new()).collect(),
-            is_complex: patterns
-                .iter()
-                .zip(definitions.definitions())
-                .map(|(pattern, definition)| definition.matches != Matches::First || pattern.shape.is_none())
-                .collect(),
+            some_complex: is_complex.contains(&true),
+            is_complex,
             shared: Shared::default(),
             prefilter: Prefilter::new(&literals),
             users,
@@ -213,6 +218,7 @@ impl Matcher {
             text_survey: Survey::default(),
             text_hits: Vec::new(),
             tried: 0,
+            slots: [0; 64],
         }
     }
 
@@ -346,8 +352,9 @@ impl Matcher {
         if !visitor.admits(&record, block) {
             return true;
         }
-        let Cache { normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, tried, .. } =
-            cache;
+        let Cache {
+            normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, tried, slots, ..
+        } = cache;
         tasks.clear();
         let text = match self.as_it_stands(&block[record.clone()], census) {
             Some(text) => {
@@ -369,7 +376,7 @@ impl Matcher {
             self.always.which(text.text, always, confirmed);
             tasks.extend(confirmed.iter().map(|metric| Task { metric: *metric as u32, literal: CONFIRMED }));
         }
-        sort(tasks);
+        sort(tasks, slots);
         self.confirm_together(text.text, tasks, complex, confirmed);
         let mut matched = false;
         for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
@@ -418,7 +425,7 @@ impl Matcher {
         confirmed: &mut Vec<MetricId>,
     ) {
         let is_open = |task: &Task| task.literal != CONFIRMED && self.is_complex[task.metric as usize];
-        if tasks.len() <= FEW || tasks.iter().filter(|task| is_open(task)).count() <= FEW {
+        if !self.some_complex || tasks.len() <= FEW || tasks.iter().filter(|task| is_open(task)).count() <= FEW {
             return;
         }
         let complex = self.complex.get_or_init(|| {
@@ -506,9 +513,8 @@ impl Matcher {
 ///
 /// Mostly they are a handful out of few definitions, each once: their bits in a word are in order without a
 /// comparison, of which none could be predicted.
-fn sort(tasks: &mut [Task]) {
+fn sort(tasks: &mut [Task], literals: &mut [usize; 64]) {
     let mut present = 0_u64;
-    let mut literals = [0; 64];
     for task in tasks.iter() {
         let bit = 1_u64.checked_shl(task.metric).unwrap_or(0);
         if bit == 0 || present & bit != 0 {

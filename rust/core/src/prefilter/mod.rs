@@ -39,26 +39,37 @@ struct Literal {
     rest: Rest,
 }
 
-/// What of a literal its key does not tell.
+/// How to see whether all of a literal stands somewhere, given that its key does.
 #[derive(Debug, Clone, Copy)]
 enum Rest {
+    /// There is no more than the key.
     Nothing,
-    /// It begins with these eight bytes.
-    Head(u64),
+    /// The key is its end, and in front of it are these words; where they begin follows from the length. They
+    /// overlap in short literals, so that the way is the same for most: which literal it is cannot be predicted.
+    Words([u64; 3]),
     Text,
 }
 
 impl Rest {
     fn of(literal: &[u8], fingerprint: &Fingerprint) -> Self {
-        // The key ends where the loaded bytes do, or with the literal.
         let known = fingerprint.key.len();
-        let key_start = (fingerprint.at + keys::AHEAD).min(literal.len()) - known;
-        match literal.first_chunk() {
-            _ if key_start == 0 && known == literal.len() => Self::Nothing,
-            Some(head) if key_start <= 8 && key_start + known == literal.len() => Self::Head(u64::from_le_bytes(*head)),
+        // The key ends where the loaded bytes do, or with the literal.
+        let key_end = (fingerprint.at + keys::AHEAD).min(literal.len());
+        match literal.len() {
+            len if len == known => Self::Nothing,
+            8..=32 if key_end == literal.len() && known == 8 => Self::Words(words(literal, literal.len())),
             _ => Self::Text,
         }
     }
+}
+
+/// Three words that with the last one cover up to 32 bytes of a text that is longer than seven.
+#[inline]
+fn words(text: &[u8], len: usize) -> [u64; 3] {
+    [0, 8, 16].map(|at| {
+        let at = at.min(len - 8);
+        text[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+    })
 }
 
 /// A literal that stands in a text.
@@ -110,9 +121,9 @@ impl Prefilter {
                 let start = place.wrapping_sub(candidate.fingerprint);
                 let stands = match candidate.rest {
                     Rest::Nothing => true,
-                    Rest::Head(head) => {
-                        let found = text.get(start..).and_then(<[u8]>::first_chunk);
-                        found.is_some_and(|found| u64::from_le_bytes(*found) == head)
+                    Rest::Words(expected) => {
+                        let len = candidate.text.len();
+                        text.get(start..start + len).is_some_and(|text| words(text, len) == expected)
                     }
                     Rest::Text => text.get(start..).is_some_and(|rest| rest.starts_with(&candidate.text)),
                 };
