@@ -5,7 +5,7 @@
 //! ANSI escape sequences go, and invalid UTF-8 reads as U+FFFD, in this order. A clean record is
 //! borrowed, not copied. [`Text::raw_offset`] leads back to the bytes of the log.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 const ESC: u8 = b'\x1b';
 
@@ -119,9 +119,12 @@ fn decode_escapes(text: &[u8], out: &mut Stage) {
 fn strip_sequences(text: &[u8], out: &mut Stage) {
     let mut from = 0;
     let mut string_end = StringEnd::Unknown;
-    while let Some(at) = memchr(ESC, &text[from..]).map(|at| from + at) {
-        out.keep(text, from, at);
-        from = sequence_end(text, at, &mut string_end);
+    for at in memchr_iter(ESC, text) {
+        // An ESC inside of a longer sequence goes with it.
+        if at >= from {
+            out.keep(text, from, at);
+            from = sequence_end(text, at, &mut string_end);
+        }
     }
     out.keep(text, from, text.len());
 }

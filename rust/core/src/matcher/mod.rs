@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memchr::{memchr2, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 pub(crate) use shape::Shape;
 
@@ -394,9 +394,9 @@ impl Matcher {
     /// The record itself, if normalising would not change it.
     fn as_it_stands<'a>(&self, record: &'a [u8], census: &Census) -> Option<&'a str> {
         let may_change = self.framing.terminal && census.holds_escapes();
-        if may_change && memchr2(b'\x1b', b'#', record).is_some() {
-            let changes = memchr::memchr(b'\x1b', record).is_some() || memmem::find(record, b"#0").is_some();
-            if changes {
+        if may_change && let Some(at) = memchr2(b'\x1b', b'#', record) {
+            let rest = &record[at..];
+            if rest[0] == b'\x1b' || memchr(b'\x1b', rest).is_some() || memmem::find(rest, b"#0").is_some() {
                 return None;
             }
         }

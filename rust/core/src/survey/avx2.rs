@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::{Classes, Step, Survey, WINDOW, Window, noted_table};
+use super::{Bits, Classes, Step, Survey, around, left_tables, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -59,7 +59,7 @@ impl Tables {
 fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, classes: &Classes) {
     let tables = Tables::new(framing, classes);
     let (line_feed, zero) = (_mm256_set1_epi8(b'\n' as i8), _mm256_setzero_si256());
-    survey.run(block, framing, &classes.lefts, |window| {
+    let found = survey.sweep(block, |window| {
         let halves = [load(window, 0), load(window, 32)];
         let lf = halves.map(|half| mask(_mm256_cmpeq_epi8(line_feed, half)));
         let noted = halves.map(|half| mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(tables.noted, half), half)));
@@ -74,6 +74,41 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         let fits = if WIDTH == 0 { 0 } else { join([fits(0, halves[0]), fits(32, halves[1])]) };
         Step { lf: join(lf), others: join(noted) ^ join(lf), fits }
     });
+    if framing.terminal {
+        survey.census.raw_esc |= ignore(block, &mut survey.noted[..found.0], &classes.lefts);
+    }
+    survey.note(block, framing, &classes.lefts, found);
+}
+
+/// Takes out the ESC that join nothing; whether there was one.
+#[target_feature(enable = "avx2")]
+fn ignore(block: &[u8], noted: &mut [Bits], lefts: &[bool; 256]) -> bool {
+    let (low, high, wide) = left_tables(lefts);
+    let (low, high, zero) = (twice(&low), twice(&high), _mm256_setzero_si256());
+    let (nibble, escape) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x1b));
+    let mut any = 0;
+    for Bits { word, bits } in noted {
+        let Some(around) = around(block, *word) else { continue };
+        let esc = [1, 33].map(|from| mask(_mm256_cmpeq_epi8(load(around, from), escape)));
+        if esc == [0, 0] {
+            continue;
+        }
+        let ignored = join([0, 32].map(|from| {
+            let before = load(around, from);
+            let below = _mm256_shuffle_epi8(low, _mm256_and_si256(before, nibble));
+            let above = _mm256_and_si256(_mm256_srli_epi16::<4>(before), nibble);
+            let stops = mask(_mm256_cmpeq_epi8(_mm256_and_si256(below, _mm256_shuffle_epi8(high, above)), zero));
+            let not_ascii = if wide { mask(before) } else { 0 };
+            let is =
+                |at: usize, byte: u8| mask(_mm256_cmpeq_epi8(load(around, from + at), _mm256_set1_epi8(byte as i8)));
+            // `ESC [ 0 m LF`
+            let resets = is(3, b'0') & is(4, b'm') & is(5, b'\n');
+            esc[from / 32] & is(2, b'[') & (resets | (stops & !not_ascii))
+        }));
+        any |= ignored;
+        *bits &= !ignored;
+    }
+    any != 0
 }
 
 fn join([left, right]: [u32; 2]) -> u64 {
@@ -88,10 +123,10 @@ fn mask(bytes: __m256i) -> u32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(window: &Window, from: usize) -> __m256i {
-    debug_assert!(from + 32 <= WINDOW);
-    // SAFETY: the 32 bytes lie in the window.
-    unsafe { _mm256_loadu_si256(window.as_ptr().add(from).cast()) }
+fn load<const N: usize>(bytes: &[u8; N], from: usize) -> __m256i {
+    debug_assert!(from + 32 <= N);
+    // SAFETY: the 32 bytes lie in the array.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().add(from).cast()) }
 }
 
 #[inline]

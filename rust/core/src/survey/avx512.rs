@@ -4,10 +4,10 @@
 
 use std::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512,
-    _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_test_epi8_mask,
+    _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_test_epi8_mask,
 };
 
-use super::{Classes, Step, Survey, WINDOW, WORD, Window, noted_table};
+use super::{Bits, Classes, Step, Survey, WORD, around, left_tables, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -38,7 +38,7 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         let above = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
         _mm512_and_si512(below, _mm512_shuffle_epi8(high[position], above))
     };
-    survey.run(block, framing, &classes.lefts, |window| {
+    let found = survey.sweep(block, |window| {
         let bytes = load(window, 0);
         let lf = _mm512_cmpeq_epi8_mask(bytes, line_feed);
         let others = _mm512_cmpeq_epi8_mask(bytes, _mm512_shuffle_epi8(noted, bytes)) ^ lf;
@@ -52,14 +52,48 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         };
         Step { lf, others, fits }
     });
+    if framing.terminal {
+        survey.census.raw_esc |= ignore(block, &mut survey.noted[..found.0], &classes.lefts);
+    }
+    survey.note(block, framing, &classes.lefts, found);
+}
+
+/// Takes out the ESC that join nothing; whether there was one.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn ignore(block: &[u8], noted: &mut [Bits], lefts: &[bool; 256]) -> bool {
+    let (low, high, wide) = left_tables(lefts);
+    let (low, high) = (four_times(&low), four_times(&high));
+    let (nibble, escape, bracket) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x1b), _mm512_set1_epi8(b'[' as i8));
+    let mut any = 0;
+    for Bits { word, bits } in noted {
+        let Some(around) = around(block, *word) else { continue };
+        let esc = _mm512_cmpeq_epi8_mask(load(around, 1), escape);
+        if esc == 0 {
+            continue;
+        }
+        let before = load(around, 0);
+        let below = _mm512_shuffle_epi8(low, _mm512_and_si512(before, nibble));
+        let above = _mm512_and_si512(_mm512_srli_epi16::<4>(before), nibble);
+        let goes_on = _mm512_test_epi8_mask(below, _mm512_shuffle_epi8(high, above));
+        let not_ascii = if wide { _mm512_movepi8_mask(before) } else { 0 };
+        let csi = _mm512_cmpeq_epi8_mask(load(around, 2), bracket);
+        // `ESC [ 0 m LF`
+        let resets = _mm512_cmpeq_epi8_mask(load(around, 3), _mm512_set1_epi8(b'0' as i8))
+            & _mm512_cmpeq_epi8_mask(load(around, 4), _mm512_set1_epi8(b'm' as i8))
+            & _mm512_cmpeq_epi8_mask(load(around, 5), _mm512_set1_epi8(b'\n' as i8));
+        let ignored = esc & csi & (resets | (!goes_on & !not_ascii));
+        any |= ignored;
+        *bits &= !ignored;
+    }
+    any != 0
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(window: &Window, from: usize) -> __m512i {
-    debug_assert!(from + WORD <= WINDOW);
-    // SAFETY: the 64 bytes lie in the window.
-    unsafe { _mm512_loadu_si512(window.as_ptr().add(from).cast()) }
+fn load<const N: usize>(bytes: &[u8; N], from: usize) -> __m512i {
+    debug_assert!(from + WORD <= N);
+    // SAFETY: the 64 bytes lie in the array.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().add(from).cast()) }
 }
 
 #[inline]

@@ -55,8 +55,8 @@ pub(crate) struct Survey {
     pub census: Census,
     /// Where bytes fit the classes, ascending.
     pub places: Vec<usize>,
-    /// Where an ESC stands, raw or as `#033`, ascending; left out are those of `ESC [` behind a byte that no
-    /// literal goes on behind. Terminal text only.
+    /// Where an ESC stands, raw or as `#033`, ascending; left out are those that join nothing ([`may_join`]).
+    /// Terminal text only.
     pub escs: Vec<usize>,
     /// Number of marks of the block.
     words: usize,
@@ -192,13 +192,13 @@ impl Survey {
         }
     }
 
-    /// Runs a vectorised step over a block.
+    /// Runs a vectorised step over a block and gives the number of marks with bytes to note, and with places.
     ///
     /// The loop only writes down where there is something to note. What it does then would push the tables out
     /// of the registers, and whether there is something cannot be predicted.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn run(&mut self, block: &[u8], framing: Framing, lefts: &[bool; 256], mut step: impl FnMut(&Window) -> Step) {
+    fn sweep(&mut self, block: &[u8], mut step: impl FnMut(&Window) -> Step) -> (usize, usize) {
         let (mut noted, mut fitting, mut line_feeds) = (0, 0, 0);
         let marks = &mut self.marks[..self.words];
         let mut padded = [0; WINDOW];
@@ -218,9 +218,17 @@ impl Survey {
             fitting += usize::from(fits != 0);
         }
         self.census.lf = line_feeds;
+        (noted, fitting)
+    }
+
+    /// Looks at what a sweep has written down.
+    #[cfg(target_arch = "x86_64")]
+    fn note(&mut self, block: &[u8], framing: Framing, lefts: &[bool; 256], (noted, fitting): (usize, usize)) {
         for index in 0..noted {
             let Bits { word, bits } = self.noted[index];
-            self.marks[word].ends |= self.note_others(block, framing, lefts, word * WORD, bits);
+            if bits != 0 {
+                self.marks[word].ends |= self.note_others(block, framing, lefts, word * WORD, bits);
+            }
         }
         for index in 0..fitting {
             let Bits { word, bits } = self.fitting[index];
@@ -308,11 +316,13 @@ fn push_if(places: &mut Vec<usize>, place: usize, condition: bool) {
 
 /// Whether taking out the escape sequence at `esc`, which goes on at `next`, may join the parts of a literal.
 ///
-/// A sequence of another kind than `ESC [` may take out more than itself.
+/// A sequence of another kind than `ESC [` may take out more than itself. The reset of colours at a line's end is
+/// told apart because nearly every coloured line has one.
 #[inline]
 fn may_join(block: &[u8], lefts: &[bool; 256], esc: usize, next: usize) -> bool {
     let follows = esc > 0 && lefts[usize::from(block[esc - 1])];
-    follows | (block.get(next) != Some(&b'['))
+    let ends_line = block.get(next..next + 4) == Some(b"[0m\n");
+    (follows & !ends_line) | (block.get(next) != Some(&b'['))
 }
 
 fn count_between(marks: &[Mark]) -> u32 {
@@ -353,6 +363,29 @@ const WINDOW: usize = WORD + 2;
 #[cfg(target_arch = "x86_64")]
 type Window = [u8; WINDOW];
 
+/// 64 bytes with one in front of them and four behind.
+#[cfg(target_arch = "x86_64")]
+type Around = [u8; 1 + WORD + 4];
+
+/// The bytes of a mark and around them; None at the block's edges.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn around(block: &[u8], word: usize) -> Option<&Around> {
+    let before = (word * WORD).checked_sub(1)?;
+    block.get(before..before + size_of::<Around>())?.first_chunk()
+}
+
+/// The set of ASCII bytes behind which a literal may go on, as tables of nibbles; and whether others are in it.
+#[cfg(target_arch = "x86_64")]
+fn left_tables(lefts: &[bool; 256]) -> ([u8; 16], [u8; 16], bool) {
+    let (mut low, mut high) = ([0; 16], [0; 16]);
+    for byte in 0..128 {
+        low[byte & 15] |= u8::from(lefts[byte]) << (byte >> 4);
+        high[byte >> 4] = 1 << (byte >> 4);
+    }
+    (low, high, lefts[128..].contains(&true))
+}
+
 /// Copies what is left of a block, fewer bytes than a window; and a bit for each of its first 64.
 #[cfg(target_arch = "x86_64")]
 fn pad<'a>(rest: &[u8], padded: &'a mut Window) -> (&'a Window, u64) {
@@ -388,7 +421,7 @@ mod tests {
             4 => "[a-c': #015]{0,9}".prop_map(String::into_bytes),
             2 => proptest::sample::select(vec![
                 &b"\n"[..], b"\r", b"\r\n", b"\x08", b"\x08\x08", b"#015", b"#010", b"#010#010", b"#011", b"#033[1m",
-                b"\x1b[0m", b"#", b"#0", b"#01", b"\xe2\x96\x88", b"\xff", b"\0",
+                b"\x1b[0m", b"a\x1b[0m\n", b"a\x1b[0m", b"a\x1b[", b"a\x1b]", b"#", b"#0", b"#01", b"\xe2\x96\x88", b"\xff", b"\0",
             ]).prop_map(<[u8]>::to_vec),
             1 => (0..200_usize).prop_map(|len| vec![b'x'; len]),
         ];
