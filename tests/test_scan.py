@@ -383,3 +383,17 @@ def test_p9_a_source_may_watch_its_scan_and_may_not_use_it():
     scan = ms.scan(chunks(), {"loss": r"loss=(\d+)"})
     assert scan.read_all()["value"].to_pylist() == [0, 1, 2]
     assert seen[-1] > 0
+
+
+def test_the_report_tells_how_each_definition_was_looked_for_and_what_that_cost():
+    """A literal names candidates; without one every record is tried."""
+    definitions = {"loss": r"loss=(\S+)", "bare": r"^(\d+)$", "twice": r"loss=\S+ step=(\d+)"}
+    scan = ms.scan(b"loss=1\n7\nnoise\nloss=2 step=3\n", definitions)
+    scan.read_all()
+    loss, bare, twice = scan.report.to_dict()["definitions"]
+    assert [d["strategy"] for d in (loss, bare, twice)] == ["direct", "every record", "candidates"]
+    assert (loss["literals"], bare["literals"]) == (["loss="], [])
+    assert (loss["candidates"], loss["points"], bare["points"], twice["points"]) == (2, 2, 1, 1)
+    assert bare["candidates"] >= 1 and loss["cost_seconds"] >= 0
+    told = ms.DefinitionSet(definitions).strategies()
+    assert [d["strategy"] for d in told] == ["direct", "every record", "candidates"]

@@ -9,6 +9,7 @@
 mod captures;
 mod confirm;
 mod direct;
+mod joins;
 mod nonempty;
 mod quick;
 mod shape;
@@ -26,7 +27,7 @@ pub(crate) use shape::Shape;
 
 use crate::{
     definition::{DefinitionSet, Matches, MetricId},
-    normalize::{Normalizer, Text, plain_sequence},
+    normalize::{Normalizer, Text},
     number::Prefix,
     prefilter::{Hit, Prefilter},
     record::{Census, Framing},
@@ -238,7 +239,7 @@ impl Matcher {
         joins.clear();
         if let Some(prefilter) = &self.prefilter {
             prefilter.confirm(block, &survey.places, &mut hits);
-            self.joins(prefilter, block, survey, &mut joins);
+            joins::find(prefilter, block, survey, &mut joins);
         }
         if self.always.is_empty() {
             self.candidates(cache, block, survey, &hits, &joins, visitor);
@@ -246,31 +247,6 @@ impl Matcher {
             self.every_record(cache, block, survey, &hits, visitor);
         }
         (cache.hits, cache.joins) = (hits, joins);
-    }
-
-    /// Where taking out escape sequences may make a literal that does not stand in the block.
-    fn joins(&self, prefilter: &Prefilter, block: &[u8], survey: &Survey, joins: &mut Vec<usize>) {
-        let mut through = 0;
-        for &begin in &survey.escs {
-            if begin < through {
-                continue;
-            }
-            let Some(mut end) = plain_sequence(block, begin) else {
-                // Of the other sequences only the normaliser knows the end.
-                joins.push(begin);
-                continue;
-            };
-            while let Some(next) = plain_sequence(block, end) {
-                end = next;
-            }
-            through = end;
-            let goes_on = block[end..].starts_with(b"\x1b") || block[end..].starts_with(b"#033");
-            // Most neighbours are in no literal, which is looked up faster than whether they are text.
-            let joined = begin > 0 && end < block.len() && prefilter.may_join(block[begin - 1], block[end]);
-            if goes_on || (joined && !survey.is_end(begin - 1) && !survey.is_end(end)) {
-                joins.push(begin);
-            }
-        }
     }
 
     /// Jumps from candidate to candidate.

@@ -14,12 +14,14 @@
 mod fingerprint;
 mod keys;
 mod literals;
+mod neighbours;
 
 pub(crate) use literals::{best_literal, required_literals, selectivity};
 
 use crate::survey::Classes;
 use fingerprint::{Fingerprint, choose};
 use keys::Keys;
+use neighbours::Neighbours;
 
 /// Finds the literals of all definitions in one pass.
 #[derive(Debug)]
@@ -27,8 +29,7 @@ pub(crate) struct Prefilter {
     literals: Vec<Literal>,
     classes: Classes,
     keys: Keys,
-    /// A bit for every two bytes that stand side by side in a literal.
-    pairs: Vec<u64>,
+    neighbours: Neighbours,
 }
 
 #[derive(Debug)]
@@ -91,12 +92,10 @@ impl Prefilter {
         }
         let (mut classes, fingerprints) = choose(literals);
         let keys = Keys::new(fingerprints.iter().map(|fingerprint: &Fingerprint| fingerprint.key));
-        let mut pairs = vec![0; (1 << 16) / 64];
         for pair in literals.iter().flat_map(|literal| literal.windows(2)) {
-            let index = pair_index(pair[0], pair[1]);
-            pairs[index / 64] |= 1 << (index % 64);
             classes.lefts[usize::from(pair[0])] = true;
         }
+        let neighbours = Neighbours::new(literals);
         let literals = literals.iter().zip(&fingerprints);
         let literals = literals.map(|(text, chosen)| Literal {
             text: text.clone(),
@@ -104,7 +103,7 @@ impl Prefilter {
             rest: Rest::of(text, chosen),
         });
         let literals = literals.collect();
-        Some(Self { literals, classes, keys, pairs })
+        Some(Self { literals, classes, keys, neighbours })
     }
 
     /// What the pass over a block has to look for.
@@ -134,15 +133,10 @@ impl Prefilter {
         }
     }
 
-    /// Whether a literal may come about where `left` and `right` become neighbours.
-    pub fn may_join(&self, left: u8, right: u8) -> bool {
-        let index = pair_index(left, right);
-        self.pairs[index / 64] >> (index % 64) & 1 == 1
+    /// Whether a literal may come about where the escape sequences in `block[begin..end]` are taken out.
+    pub fn may_join(&self, block: &[u8], begin: usize, end: usize) -> bool {
+        self.neighbours.may_join(block, begin, end)
     }
-}
-
-fn pair_index(left: u8, right: u8) -> usize {
-    usize::from(left) << 8 | usize::from(right)
 }
 
 #[cfg(test)]
