@@ -117,7 +117,7 @@ impl Prefilter {
         for &place in places {
             self.keys.find(keys::load(text, place + keys::AHEAD), |literal| {
                 let candidate = &self.literals[literal as usize];
-                let start = place.wrapping_sub(candidate.fingerprint);
+                let Some(start) = place.checked_sub(candidate.fingerprint) else { return };
                 let stands = match candidate.rest {
                     Rest::Nothing => true,
                     Rest::Words(expected) => {
@@ -181,6 +181,19 @@ mod tests {
                 text.splice(at..at, literal.get(&literals).iter().copied());
             }
             prop_assert_eq!(find(&literals, &text), slow(&literals, &text));
+        }
+    }
+
+    #[test]
+    fn a_text_may_begin_and_end_inside_of_a_literal() {
+        for len in 2..40 {
+            let literal: Vec<u8> = (0..len).map(|at| b"lmnopqrstuvwxyz':= "[at * 7 % 19]).collect();
+            let literals = [literal.clone()];
+            for cut in 0..len {
+                for text in [&literal[cut..], &literal[..cut], &[&literal[cut..], &literal[..]].concat()] {
+                    assert_eq!(find(&literals, text), slow(&literals, text), "{len} {cut}");
+                }
+            }
         }
     }
 
