@@ -10,12 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use regex_syntax::hir::{Class, Hir, HirKind, translate::Translator};
+use regex_syntax::hir::{Hir, HirKind, translate::Translator};
 
 use crate::{
     compiled_size, dialect,
     error::{Error, ErrorKind},
-    matcher::Shape,
+    matcher::{Shape, any_run},
     prefilter::required_literals,
     schema::{RESERVED_COLUMNS, SOURCE_LABELS},
     value::NumberMode,
@@ -245,13 +245,7 @@ fn strip_ends(hir: &Hir) -> Hir {
 fn is_any_run(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Capture(capture) => is_any_run(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min == 0 && repetition.max.is_none() => {
-            let HirKind::Class(Class::Unicode(class)) = repetition.sub.kind() else { return false };
-            let mut missing = class.clone();
-            missing.negate();
-            missing.iter().all(|range| range.start() == '\n' && range.end() == '\n')
-        }
-        _ => false,
+        _ => any_run(hir).is_some(),
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 
 use memchr::{memchr, memchr2, memmem};
 
-pub(crate) use shape::Shape;
+pub(crate) use shape::{Shape, any_run};
 
 use crate::{
     definition::{DefinitionSet, Matches, MetricId},

@@ -158,10 +158,10 @@ fn fixed_len(parts: &[Hir]) -> Option<usize> {
 }
 
 #[derive(PartialEq, Eq)]
-struct Greedy(bool);
+pub(crate) struct Greedy(pub bool);
 
 /// Whether a part is `.*`, which takes any text of a record, and which of its ends it prefers.
-fn any_run(hir: &Hir) -> Option<Greedy> {
+pub(crate) fn any_run(hir: &Hir) -> Option<Greedy> {
     let HirKind::Repetition(repetition) = hir.kind() else { return None };
     let HirKind::Class(Class::Unicode(class)) = repetition.sub.kind() else { return None };
     if repetition.min > 0 || repetition.max.is_some() {
