@@ -1,94 +1,154 @@
 //! Rows to Arrow record batches.
 //!
-//! [`Batcher`] holds what all batches of a scan share: the schema and the two dictionaries, metric
-//! names and source labels, which never change, so that IPC files, `group_by` and joins work.
+//! [`Batcher`] takes rows until a batch is full: each is copied once, to the columns. It holds what all
+//! batches of a scan share: the schema and the two dictionaries, metric names and source labels, which
+//! never change, so that IPC files, `group_by` and joins work.
 
-use std::sync::Arc;
+use std::{iter::repeat_n, ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
     UInt32Array, UInt64Array, builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
 };
-use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{NullBuffer, OffsetBuffer};
 
 use crate::{
     definition::DefinitionSet,
-    rows::{Point, Rows, Strings as Texts},
+    rows::{Rows, Strings as Texts},
     schema::{Column, Columns, Strings},
 };
+
+/// Texts of a batch may take so many bytes before it is full: offsets have 31 bits, memory is bounded.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+/// Points that go to all columns before the next do: those of one step stay in the first cache.
+const STEP: usize = 512;
 
 /// Makes record batches of one schema.
 pub(crate) struct Batcher {
     columns: Columns,
+    /// The columns that are filled: each once, and no timestamps, which no row has yet.
+    wanted: Vec<Column>,
     definitions: Arc<DefinitionSet>,
     metrics: Arc<StringArray>,
     sources: Arc<StringArray>,
-    line_numbers: bool,
+    batch_rows: usize,
+    filling: Filling,
     /// Columns without any value, by type, as long as the longest batch so far.
     nulls: Vec<ArrayRef>,
 }
 
+/// The values of the batch that is being filled; empty where no column wants them or no row has any.
+#[derive(Default)]
+struct Filling {
+    len: usize,
+    metric: Vec<i32>,
+    source: Vec<i32>,
+    value: Vec<f64>,
+    /// Empty while all values are valid.
+    valid: Vec<bool>,
+    line: Vec<u64>,
+    offset: Vec<u64>,
+    definition: Vec<i32>,
+    number: Vec<u32>,
+    rank: Vec<Option<i32>>,
+    text: Texts,
+    labels: Vec<Texts>,
+    origin: [Texts; 3],
+}
+
 impl Batcher {
-    pub fn new(columns: Columns, definitions: Arc<DefinitionSet>, sources: &[String], line_numbers: bool) -> Self {
+    /// For batches of at most `batch_rows` rows; `sources` are the labels of the sources.
+    pub fn new(
+        columns: Columns,
+        definitions: Arc<DefinitionSet>,
+        sources: &[String],
+        line_numbers: bool,
+        batch_rows: usize,
+    ) -> Self {
+        let mut wanted: Vec<Column> = Vec::new();
+        for column in &columns.columns {
+            if !wanted.contains(column) && (line_numbers || *column != Column::Line) {
+                wanted.push(column.clone());
+            }
+        }
         let metrics = Arc::new(StringArray::from_iter_values(definitions.names()));
         let sources = Arc::new(StringArray::from_iter_values(sources));
-        Self { columns, definitions, metrics, sources, line_numbers, nulls: Vec::new() }
+        let (filling, nulls) = (Filling::default(), Vec::new());
+        Self { columns, wanted, definitions, metrics, sources, batch_rows: batch_rows.max(1), filling, nulls }
     }
 
     pub fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    pub fn batch(&mut self, rows: Rows) -> RecordBatch {
-        let len = rows.len();
+    /// Whether no row was added since the last batch.
+    pub fn is_empty(&self) -> bool {
+        self.filling.len == 0
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.filling.len >= self.batch_rows || self.filling.text_bytes() >= MAX_TEXT_BYTES
+    }
+
+    /// Adds rows from the given one on, as many as the batch has room for; gives the first that was not added.
+    pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64) -> usize {
+        let filling = &mut self.filling;
+        let end = rows.len().min(from + self.batch_rows - filling.len);
+        filling.labels.resize_with(rows.labels.len(), Default::default);
+        for begin in (from..end).step_by(STEP) {
+            let range = begin..end.min(begin + STEP);
+            for column in &self.wanted {
+                filling.add(column, rows, range.clone(), line_base, &self.definitions);
+            }
+            filling.len += range.len();
+        }
+        end
+    }
+
+    /// The batch of the rows added so far.
+    pub fn finish(&mut self) -> RecordBatch {
+        let mut filled = std::mem::take(&mut self.filling);
         let columns = self.columns.columns.clone();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for (index, column) in columns.iter().enumerate() {
             // A column may be asked for twice; the second one shares the first one's array.
             let array = match columns[..index].iter().position(|earlier| earlier == column) {
                 Some(earlier) => arrays[earlier].clone(),
-                None => self.column(column, &rows),
+                None => self.column(column, &mut filled),
             };
-            debug_assert_eq!(array.len(), len);
+            debug_assert_eq!(array.len(), filled.len);
             arrays.push(array);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(len));
+        let options = RecordBatchOptions::new().with_row_count(Some(filled.len));
         RecordBatch::try_new_with_options(self.columns.schema().clone(), arrays, &options)
             .expect("the arrays are built from the schema's own columns")
     }
 
-    fn column(&mut self, column: &Column, rows: &Rows) -> ArrayRef {
-        fn each<T>(rows: &Rows, value: impl Fn(&Point) -> T) -> ScalarBuffer<T>
-        where
-            T: arrow_buffer::ArrowNativeType,
-        {
-            rows.points.iter().map(value).collect::<Vec<T>>().into()
-        }
+    fn column(&mut self, column: &Column, filled: &mut Filling) -> ArrayRef {
+        use std::mem::take;
+        let len = filled.len;
         match column {
             Column::Metric => {
-                let ids = rows.points.iter().map(|point| self.definitions.name_id(point.definition as usize));
-                self.shared(ids.collect(), &self.metrics, self.columns.strings == Strings::Plain)
+                self.shared(take(&mut filled.metric), &self.metrics, self.columns.strings == Strings::Plain)
             }
-            Column::Source => {
-                let runs = rows.sources.iter().flat_map(|(source, len)| std::iter::repeat_n(*source, *len));
-                self.shared(runs.collect(), &self.sources, self.columns.plain_source)
-            }
+            Column::Source => self.shared(take(&mut filled.source), &self.sources, self.columns.plain_source),
             Column::Value => {
-                let nulls = (!rows.valid.is_empty()).then(|| NullBuffer::new(BooleanBuffer::from(rows.valid.clone())));
-                Arc::new(Float64Array::new(each(rows, |point| point.value), nulls))
+                filled.valid.resize(if filled.valid.is_empty() { 0 } else { len }, true);
+                let nulls = (!filled.valid.is_empty()).then(|| NullBuffer::from(take(&mut filled.valid)));
+                Arc::new(Float64Array::new(take(&mut filled.value).into(), nulls))
             }
-            Column::Line if self.line_numbers => Arc::new(UInt64Array::new(each(rows, |point| point.line), None)),
-            Column::Offset => Arc::new(UInt64Array::new(each(rows, |point| point.offset), None)),
-            Column::Match => Arc::new(UInt32Array::new(each(rows, |point| point.number), None)),
-            Column::Definition => Arc::new(Int32Array::new(each(rows, |point| point.definition as i32), None)),
-            Column::Rank if !rows.rank.is_empty() => Arc::new(Int32Array::from(rows.rank.clone())),
-            Column::Job if !rows.origin[0].valid.is_empty() => self.own_dictionary(&rows.origin[0]),
-            Column::Host if !rows.origin[1].valid.is_empty() => self.own_dictionary(&rows.origin[1]),
-            Column::Stream if !rows.origin[2].valid.is_empty() => self.own_dictionary(&rows.origin[2]),
-            Column::Label(index) => strings(&rows.labels[*index]),
-            Column::Text => strings(&rows.text),
+            Column::Line if !filled.line.is_empty() => Arc::new(UInt64Array::from(take(&mut filled.line))),
+            Column::Offset => Arc::new(UInt64Array::from(take(&mut filled.offset))),
+            Column::Match => Arc::new(UInt32Array::from(take(&mut filled.number))),
+            Column::Definition => Arc::new(Int32Array::from(take(&mut filled.definition))),
+            Column::Rank if !filled.rank.is_empty() => Arc::new(Int32Array::from(take(&mut filled.rank))),
+            Column::Job if !filled.origin[0].valid.is_empty() => self.own_dictionary(&filled.origin[0]),
+            Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(&filled.origin[1]),
+            Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(&filled.origin[2]),
+            Column::Label(index) => strings(take(&mut filled.labels[*index])),
+            Column::Text => strings(take(&mut filled.text)),
             Column::Timestamp | Column::Line | Column::Rank | Column::Job | Column::Host | Column::Stream => {
-                self.null(column, rows.len())
+                self.null(column, len)
             }
         }
     }
@@ -129,9 +189,42 @@ impl Batcher {
     }
 }
 
-fn strings(texts: &Texts) -> ArrayRef {
-    let nulls = NullBuffer::new(BooleanBuffer::from(texts.valid.clone()));
-    let nulls = (nulls.null_count() > 0).then_some(nulls);
-    let offsets = OffsetBuffer::new(texts.offsets.clone().into());
-    Arc::new(StringArray::new(offsets, texts.bytes.clone().into(), nulls))
+impl Filling {
+    fn text_bytes(&self) -> usize {
+        self.labels.iter().chain(&self.origin).chain([&self.text]).map(|texts| texts.bytes.len()).sum()
+    }
+
+    fn add(&mut self, column: &Column, rows: &Rows, range: Range<usize>, line_base: u64, definitions: &DefinitionSet) {
+        let points = rows.points[range.clone()].iter();
+        match column {
+            Column::Metric => {
+                self.metric.extend(points.map(|point| definitions.name_id(point.definition as usize)));
+            }
+            Column::Source => self.source.extend(repeat_n(rows.source, range.len())),
+            Column::Value => {
+                self.value.extend(points.map(|point| point.value));
+                if !rows.valid.is_empty() {
+                    self.valid.resize(self.len, true);
+                    self.valid.extend_from_slice(&rows.valid[range]);
+                }
+            }
+            Column::Line => self.line.extend(points.map(|point| line_base + point.line)),
+            Column::Offset => self.offset.extend(points.map(|point| point.offset)),
+            Column::Match => self.number.extend(points.map(|point| point.number)),
+            Column::Definition => self.definition.extend(points.map(|point| point.definition as i32)),
+            Column::Rank if !rows.rank.is_empty() => self.rank.extend_from_slice(&rows.rank[range]),
+            Column::Job if !rows.rank.is_empty() => self.origin[0].extend(&rows.origin[0], range),
+            Column::Host if !rows.rank.is_empty() => self.origin[1].extend(&rows.origin[1], range),
+            Column::Stream if !rows.rank.is_empty() => self.origin[2].extend(&rows.origin[2], range),
+            Column::Label(index) => self.labels[*index].extend(&rows.labels[*index], range),
+            Column::Text => self.text.extend(&rows.text, range),
+            Column::Timestamp | Column::Rank | Column::Job | Column::Host | Column::Stream => {}
+        }
+    }
+}
+
+fn strings(texts: Texts) -> ArrayRef {
+    let nulls = Some(NullBuffer::from(texts.valid)).filter(|nulls| nulls.null_count() > 0);
+    let offsets = OffsetBuffer::new(texts.offsets.into());
+    Arc::new(StringArray::new(offsets, texts.bytes.into(), nulls))
 }

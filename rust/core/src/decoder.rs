@@ -24,8 +24,9 @@ use crate::{
 pub struct Decoder {
     extractor: Extractor,
     batcher: Batcher,
-    batch_rows: usize,
     full: VecDeque<Rows>,
+    /// Rows of the first of them that are in the batch already.
+    passed: usize,
     report: Report,
     error: Option<Error>,
 }
@@ -48,9 +49,9 @@ impl Decoder {
         Ok(Self {
             extractor,
             report: Report::new(&set, 1),
-            batcher: Batcher::new(columns, set, &[label.to_owned()], true),
-            batch_rows: options.batch_rows.max(1),
+            batcher: Batcher::new(columns, set, &[label.to_owned()], true, options.batch_rows),
             full: VecDeque::new(),
+            passed: 0,
             error: None,
         })
     }
@@ -107,19 +108,22 @@ impl Decoder {
 
     /// The points found so far and not taken yet, at most `batch_rows` of them; None when there is none.
     pub fn flush(&mut self) -> Option<RecordBatch> {
-        let mut rows = Rows::default();
-        while let Some(next) = self.full.pop_front() {
-            rows.append(next);
-            if rows.len() >= self.batch_rows {
-                break;
+        self.fill();
+        (!self.batcher.is_empty()).then(|| self.batcher.finish())
+    }
+
+    /// Adds rows to the batch while it has room; whether it is full.
+    fn fill(&mut self) -> bool {
+        while !self.batcher.is_full()
+            && let Some(rows) = self.full.front()
+        {
+            self.passed = self.batcher.add(rows, self.passed, 0);
+            if self.passed == rows.len() {
+                self.full.pop_front();
+                self.passed = 0;
             }
         }
-        if rows.len() > self.batch_rows {
-            let batch = rows.split_to(self.batch_rows);
-            self.full.push_front(rows);
-            rows = batch;
-        }
-        (!rows.is_empty()).then(|| self.batcher.batch(rows))
+        self.batcher.is_full()
     }
 
     /// The account, complete after [`finish`](Self::finish).
@@ -152,8 +156,7 @@ impl<R: Read> Iterator for Reader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.input.is_none() || self.decoder.full.iter().map(Rows::len).sum::<usize>() >= self.decoder.batch_rows
-            {
+            if self.input.is_none() || self.decoder.fill() {
                 return self.decoder.flush().map(Ok);
             }
             let outcome = match self.input.as_mut()?.read(&mut self.chunk) {

@@ -396,13 +396,10 @@ impl State {
     }
 
     fn take_rows(&mut self) -> Rows {
-        // As many will probably come again; growing copies them.
-        let next = Rows { points: Vec::with_capacity(self.rows.len()), ..Rows::default() };
-        let mut rows = std::mem::replace(&mut self.rows, next);
-        if !rows.is_empty() {
-            rows.sources.push((self.source, rows.len()));
-        }
-        rows
+        // About as many will probably come again; growing copies them.
+        let room = self.rows.len() + self.rows.len() / 16;
+        let next = Rows { points: Vec::with_capacity(room), ..Rows::default() };
+        Rows { source: self.source, ..std::mem::replace(&mut self.rows, next) }
     }
 }
 
@@ -440,9 +437,12 @@ impl Visitor for Visit<'_, '_> {
 
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
         self.locate(record.start);
-        let go_on = self.state.found(self.line, self.offset, text, found);
-        self.go_on &= go_on;
-        go_on
+        self.go_on &= self.state.found(self.line, self.offset, text, found);
+        // One record may fill the labels of thousands of definitions.
+        if self.state.more && self.state.rows.size() >= MAX_ROWS_BYTES {
+            self.go_on &= (self.emit)(self.state.take_rows());
+        }
+        self.go_on
     }
 
     fn tried(&mut self, metric: MetricId, time: Option<Duration>) {
@@ -463,7 +463,7 @@ impl Visitor for Visit<'_, '_> {
         state.tally.matched += u64::from(matched);
         if state.rejected.is_some() {
             self.go_on = false;
-        } else if state.rows.len() >= state.options.batch_rows || state.rows.size() >= MAX_ROWS_BYTES {
+        } else if state.rows.len() >= state.options.batch_rows {
             self.go_on = (self.emit)(state.take_rows());
         }
         self.go_on

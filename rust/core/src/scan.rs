@@ -84,7 +84,6 @@ pub enum ScanError {
 pub struct Scan {
     shared: Arc<Shared>,
     batcher: Batcher,
-    batch_rows: usize,
     inline: Option<Inline>,
     /// Worker threads to start with the first batch that is asked for.
     unstarted: usize,
@@ -98,7 +97,8 @@ pub struct Scan {
     taken: VecDeque<Taken>,
     line_base: u64,
     source_error: Option<String>,
-    rows: Rows,
+    /// Rows on their way to the batch, and the number of those that are in it.
+    rows: Option<(Rows, usize)>,
     report: Report,
     state: Progress,
     labels: Arc<Vec<String>>,
@@ -207,8 +207,7 @@ impl Scan {
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         Ok(Self {
             report: Report::new(&set, labels.len()),
-            batcher: Batcher::new(columns, set, &labels, options.line_numbers),
-            batch_rows: options.extract.batch_rows.max(1),
+            batcher: Batcher::new(columns, set, &labels, options.line_numbers, options.extract.batch_rows),
             inline: None,
             unstarted: threads,
             workers: 0,
@@ -219,7 +218,7 @@ impl Scan {
             taken: VecDeque::new(),
             line_base: 0,
             source_error: None,
-            rows: Rows::default(),
+            rows: None,
             state: Progress::Running,
             labels,
         })
@@ -258,8 +257,8 @@ impl Scan {
             self.start();
         }
         loop {
-            if self.rows.len() >= self.batch_rows || (!self.rows.is_empty() && !self.is_running()) {
-                return Ok(Some(self.make_batch()));
+            if self.fill() || (!self.batcher.is_empty() && !self.is_running()) {
+                return Ok(Some(self.batcher.finish()));
             }
             match std::mem::replace(&mut self.state, Progress::Over) {
                 Progress::Over => return Ok(None),
@@ -270,7 +269,7 @@ impl Scan {
                 Progress::Running => self.state = Progress::Running,
             }
             self.advance(deadline);
-            if Instant::now() >= deadline && self.is_running() && self.rows.len() < self.batch_rows {
+            if Instant::now() >= deadline && self.is_running() && !self.fill() {
                 return Ok(None);
             }
         }
@@ -299,28 +298,29 @@ impl Scan {
 
     /// Whether all batches were delivered.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, Progress::Over) && self.rows.is_empty()
+        matches!(self.state, Progress::Over) && self.rows.is_none() && self.batcher.is_empty()
     }
 
-    fn make_batch(&mut self) -> RecordBatch {
-        let rows = if self.rows.len() <= self.batch_rows {
-            std::mem::take(&mut self.rows)
-        } else {
-            self.rows.split_to(self.batch_rows)
-        };
-        self.batcher.batch(rows)
+    /// Adds the rows at hand to the batch, as far as it has room; whether it is full.
+    fn fill(&mut self) -> bool {
+        if !self.batcher.is_full()
+            && let Some((rows, passed)) = self.rows.take()
+        {
+            let passed = self.batcher.add(&rows, passed, self.line_base);
+            if passed < rows.len() {
+                self.rows = Some((rows, passed));
+            }
+        }
+        self.batcher.is_full()
     }
 
     /// Goes on with what was taken from the queue; takes more, or works on it, or waits for it.
     fn advance(&mut self, deadline: Instant) {
-        if let Some(mut taken) = self.taken.pop_front() {
+        if let Some(taken) = self.taken.front_mut() {
             if let Some(rows) = taken.rows.pop_front() {
-                self.add(rows);
-            }
-            if !taken.rows.is_empty() {
-                self.taken.push_front(taken);
-            } else if let Some((end, last)) = taken.end {
-                self.unit_done(taken.source, end, last);
+                self.rows = Some((rows, 0));
+            } else if let Some(Taken { source, end: Some((end, last)), .. }) = self.taken.pop_front() {
+                self.unit_done(source, end, last);
             }
             return;
         }
@@ -353,13 +353,6 @@ impl Scan {
 
     fn head_is_stream(&self, queue: &Queue) -> bool {
         matches!(queue.sources.get(self.head.0), Some(Some(Source::Stream(_))))
-    }
-
-    fn add(&mut self, mut rows: Rows) {
-        if self.line_base > 0 {
-            rows.points.iter_mut().for_each(|point| point.line += self.line_base);
-        }
-        self.rows.append(rows);
     }
 
     fn unit_done(&mut self, source: usize, ended: Ended, last: bool) {
