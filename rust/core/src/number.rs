@@ -42,36 +42,40 @@ impl Prefix {
     ///
     /// Only the first 4 GiB of the text are read.
     pub fn of(text: &[u8]) -> Option<Self> {
-        let decimal = Self::decimal(text);
+        let decimal = Self::decimal(text, 0);
         if decimal.len() > 0 { Some(decimal) } else { Self::word(text) }
     }
 
-    /// The longest NUMBER of digits that `text` begins with; of length 0 if there is none.
+    /// The longest NUMBER of digits that begins at `start`; of length 0 if there is none.
     ///
     /// Always inlined and no `Option`, so that its fields stay in registers: kept in memory, they stall when copied.
     #[inline(always)]
-    pub fn decimal(text: &[u8]) -> Self {
-        let text = &text[..text.len().min(u32::MAX as usize)];
-        let negative = text.first() == Some(&b'-');
-        let sign = usize::from(negative || text.first() == Some(&b'+'));
-        let (mut mantissa, whole) = digits(&text[sign..], 0);
-        let mut len = sign + whole;
+    pub fn decimal(text: &[u8], start: usize) -> Self {
+        let text = &text[..text.len().min(start.saturating_add(u32::MAX as usize))];
+        // Signs, point and digits; a comma and a slash with them.
+        if !matches!(text.get(start), Some(b'+'..=b'9')) {
+            return Self::new(0, 0, 0, 0, 0);
+        }
+        let negative = text.get(start) == Some(&b'-');
+        let sign = usize::from(negative || text.get(start) == Some(&b'+'));
+        let (mut mantissa, whole) = digits(text, start + sign, 0);
+        let mut end = start + sign + whole;
         let (mut fraction, mut ends_in_point) = (0, false);
-        if text.get(len) == Some(&b'.') {
-            (mantissa, fraction) = digits(&text[len + 1..], mantissa);
-            len += 1 + fraction;
+        if text.get(end) == Some(&b'.') {
+            (mantissa, fraction) = digits(text, end + 1, mantissa);
+            end += 1 + fraction;
             ends_in_point = fraction == 0;
         }
         if whole + fraction == 0 {
             return Self::new(0, 0, 0, 0, 0);
         }
         let mut exponent = 0;
-        if let Some(b'e' | b'E') = text.get(len) {
-            let minus = text.get(len + 1) == Some(&b'-');
-            let sign = usize::from(minus || text.get(len + 1) == Some(&b'+'));
-            let (value, count) = digits(text.get(len + 1 + sign..).unwrap_or_default(), 0);
+        if let Some(b'e' | b'E') = text.get(end) {
+            let minus = text.get(end + 1) == Some(&b'-');
+            let sign = usize::from(minus || text.get(end + 1) == Some(&b'+'));
+            let (value, count) = digits(text, end + 1 + sign, 0);
             if count > 0 {
-                len += 1 + sign + count;
+                end += 1 + sign + count;
                 exponent = match count {
                     1..=5 if minus => -(value as i64),
                     1..=5 => value as i64,
@@ -81,7 +85,7 @@ impl Prefix {
         }
         let exponent = exponent.saturating_sub(fraction as i64);
         let flags = if ends_in_point { ENDS_IN_POINT } else { 0 } | if negative { NEGATIVE } else { 0 };
-        Self::new(mantissa, exponent, len, whole + fraction, flags)
+        Self::new(mantissa, exponent, end - start, whole + fraction, flags)
     }
 
     fn word(text: &[u8]) -> Option<Self> {
@@ -152,37 +156,43 @@ impl Prefix {
     }
 }
 
-/// Appends the digits that `text` begins with to `value`; and their number.
+/// Appends the digits that stand at `start` to `value`; and their number.
 ///
 /// Eight bytes a step and without a loop over digits, whose end no processor can predict.
-#[inline]
-fn digits(text: &[u8], mut value: u64) -> (u64, usize) {
-    let mut count = 0;
-    while let Some(eight) = text.get(count..).and_then(<[u8]>::first_chunk) {
-        let bytes = u64::from_le_bytes(*eight);
+#[inline(always)]
+fn digits(text: &[u8], start: usize, mut value: u64) -> (u64, usize) {
+    let mut at = start;
+    loop {
+        let bytes = eight(text, at);
         let digits = bytes.wrapping_sub(0x3030_3030_3030_3030);
         // A byte below '0' sets its top bit by borrowing, one above '9' by the 0x46 added. Both may spoil bytes
         // behind it, never those in front.
         let wrong = (digits | bytes.wrapping_add(0x4646_4646_4646_4646)) & 0x8080_8080_8080_8080;
         let here = wrong.trailing_zeros() / 8;
-        if here > 0 {
-            let leading_zeros = digits << (64 - 8 * here);
-            value = value.wrapping_mul(INTEGER_POWERS[here as usize]).wrapping_add(together(leading_zeros));
-            count += here as usize;
-        }
+        // In halves, because a word cannot be shifted by all its bits.
+        let leading_zeros = digits << (32 - 4 * here) << (32 - 4 * here);
+        value = value.wrapping_mul(INTEGER_POWERS[here as usize]).wrapping_add(together(leading_zeros));
+        at += here as usize;
         if here < 8 {
-            return (value, count);
+            return (value, at - start);
         }
     }
-    for byte in &text[count..] {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        count += 1;
-    }
-    (value, count)
+}
+
+/// The eight bytes at `at`, the first one lowest; zeros behind the text.
+#[inline]
+fn eight(text: &[u8], at: usize) -> u64 {
+    let Some(last) = text.len().checked_sub(8) else { return few(text, at) };
+    // Near the end, which is where many numbers stand, the last eight are moved down; without a branch.
+    let from = at.min(last);
+    let missing = 4 * (at - from).min(8);
+    text[from..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) >> missing >> missing
+}
+
+#[cold]
+fn few(text: &[u8], at: usize) -> u64 {
+    let bytes = text.get(at..).unwrap_or_default().iter();
+    bytes.rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 const INTEGER_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];

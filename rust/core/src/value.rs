@@ -154,16 +154,35 @@ fn convert(
 /// Whether the text around a number shows that the pattern cut it short.
 #[inline]
 pub(crate) fn is_truncated(haystack: &[u8], number: &Number) -> bool {
-    let (before, after) = (haystack[..number.span.start].last(), &haystack[number.span.end..]);
-    // Most numbers stand between other characters than these.
-    let before = matches!(before, Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-    let after = match after {
-        [b',', next, ..] => next.is_ascii_digit(),
-        [b'0'..=b'9' | b'.' | b'_' | b'e' | b'E', ..] => true,
-        _ => false,
-    };
-    (before || after || number.is_word) && looks_truncated(haystack, number)
+    let at = |at: usize| haystack.get(at).map_or(0, |byte| AROUND[usize::from(*byte)]);
+    let Range { start, end } = number.span;
+    // Most numbers stand between other characters than these. Not `||`: each way to stop would be a guess.
+    let before = at(start.wrapping_sub(1)) & MAY_PRECEDE;
+    let after = at(end) & MAY_FOLLOW | at(end) & at(end + 1) & GROUPS;
+    (before | after | u8::from(number.is_word)) != 0 && looks_truncated(haystack, number)
 }
+
+const MAY_PRECEDE: u8 = 1;
+const MAY_FOLLOW: u8 = 2;
+/// A comma and the digit behind it.
+const GROUPS: u8 = 4;
+/// What each byte tells about the number beside it.
+const AROUND: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => MAY_PRECEDE | MAY_FOLLOW | GROUPS,
+            b'.' | b'e' | b'E' => MAY_PRECEDE | MAY_FOLLOW,
+            b'+' | b'-' => MAY_PRECEDE,
+            b'_' => MAY_FOLLOW,
+            b',' => GROUPS,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
 
 #[inline(never)]
 fn looks_truncated(haystack: &[u8], number: &Number) -> bool {

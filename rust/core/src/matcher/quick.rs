@@ -54,7 +54,7 @@ impl Quick {
     /// Looks at a group that begins at `start`.
     #[inline(always)]
     pub fn look(&self, text: &[u8], start: usize) -> Look {
-        let number = Prefix::decimal(&text[start..]);
+        let number = Prefix::decimal(text, start);
         match self {
             Self::Number(_) if number.len() == 0 => Look::Fails,
             Self::Number(strict) if *strict && number.ends_in_point() => Look::Unknown,
