@@ -87,6 +87,20 @@ def test_a_scan_is_used_once(first, second):
     assert found.rejects.num_rows == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batches_of_long_texts_end_before_they_have_all_rows(threads):
+    notes = [bytes([97 + number % 26]) * 1_000_000 for number in range(70)]
+    log = b"".join(b"loss=%d %s\n" % (number, note) for number, note in enumerate(notes))
+    definitions = {"loss": r"loss=(?P<value>\d+) (?P<note>\w+)"}
+    batches = list(ms.scan([log], definitions, threads=threads))
+    assert len(batches) > 1
+    found = [note.as_py() for batch in batches for note in batch.column("note")]
+    assert found == [note.decode() for note in notes]
+    values = [value.as_py() for batch in batches for value in batch.column("value")]
+    assert values == list(range(70))
+
+
+
 def test_iteration_resumes_after_break_and_takes_the_rows():
     """What `for` left is there for the next `for`, and for nobody else."""
     found = ms.scan([b"loss=1\n", b"loss=2\n"], LOSS, batch_rows=1, threads=1)

@@ -32,6 +32,8 @@ pub(crate) struct Batcher {
     metrics: Arc<StringArray>,
     sources: Arc<StringArray>,
     batch_rows: usize,
+    /// Rows of the batch before: as many will probably come again.
+    expected: usize,
     filling: Filling,
     /// Columns without any value, by type, as long as the longest batch so far.
     nulls: Vec<ArrayRef>,
@@ -74,7 +76,8 @@ impl Batcher {
         let metrics = Arc::new(StringArray::from_iter_values(definitions.names()));
         let sources = Arc::new(StringArray::from_iter_values(sources));
         let (filling, nulls) = (Filling::default(), Vec::new());
-        Self { columns, wanted, definitions, metrics, sources, batch_rows: batch_rows.max(1), filling, nulls }
+        let batch_rows = batch_rows.max(1);
+        Self { columns, wanted, definitions, metrics, sources, batch_rows, expected: 0, filling, nulls }
     }
 
     pub fn columns(&self) -> &Columns {
@@ -94,11 +97,12 @@ impl Batcher {
     pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64) -> usize {
         let filling = &mut self.filling;
         let end = rows.len().min(from + self.batch_rows - filling.len);
+        let room = self.expected.max(end - from);
         filling.labels.resize_with(rows.labels.len(), Default::default);
         for begin in (from..end).step_by(STEP) {
             let range = begin..end.min(begin + STEP);
             for column in &self.wanted {
-                filling.add(column, rows, range.clone(), line_base, &self.definitions);
+                filling.add(column, rows, range.clone(), line_base, &self.definitions, room);
             }
             filling.len += range.len();
         }
@@ -108,6 +112,7 @@ impl Batcher {
     /// The batch of the rows added so far.
     pub fn finish(&mut self) -> RecordBatch {
         let mut filled = std::mem::take(&mut self.filling);
+        self.expected = filled.len;
         let columns = self.columns.columns.clone();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
         for (index, column) in columns.iter().enumerate() {
@@ -194,24 +199,38 @@ impl Filling {
         self.labels.iter().chain(&self.origin).chain([&self.text]).map(|texts| texts.bytes.len()).sum()
     }
 
-    fn add(&mut self, column: &Column, rows: &Rows, range: Range<usize>, line_base: u64, definitions: &DefinitionSet) {
+    fn add(
+        &mut self,
+        column: &Column,
+        rows: &Rows,
+        range: Range<usize>,
+        line_base: u64,
+        definitions: &DefinitionSet,
+        room: usize,
+    ) {
+        fn extend<T>(values: &mut Vec<T>, more: impl Iterator<Item = T>, room: usize) {
+            if values.is_empty() {
+                values.reserve_exact(room);
+            }
+            values.extend(more);
+        }
         let points = rows.points[range.clone()].iter();
         match column {
             Column::Metric => {
-                self.metric.extend(points.map(|point| definitions.name_id(point.definition as usize)));
+                extend(&mut self.metric, points.map(|point| definitions.name_id(point.definition as usize)), room);
             }
-            Column::Source => self.source.extend(repeat_n(rows.source, range.len())),
+            Column::Source => extend(&mut self.source, repeat_n(rows.source, range.len()), room),
             Column::Value => {
-                self.value.extend(points.map(|point| point.value));
+                extend(&mut self.value, points.map(|point| point.value), room);
                 if !rows.valid.is_empty() {
                     self.valid.resize(self.len, true);
                     self.valid.extend_from_slice(&rows.valid[range]);
                 }
             }
-            Column::Line => self.line.extend(points.map(|point| line_base + point.line)),
-            Column::Offset => self.offset.extend(points.map(|point| point.offset)),
-            Column::Match => self.number.extend(points.map(|point| point.number)),
-            Column::Definition => self.definition.extend(points.map(|point| point.definition as i32)),
+            Column::Line => extend(&mut self.line, points.map(|point| line_base + point.line), room),
+            Column::Offset => extend(&mut self.offset, points.map(|point| point.offset), room),
+            Column::Match => extend(&mut self.number, points.map(|point| point.number), room),
+            Column::Definition => extend(&mut self.definition, points.map(|point| point.definition as i32), room),
             Column::Rank if !rows.rank.is_empty() => self.rank.extend_from_slice(&rows.rank[range]),
             Column::Job if !rows.rank.is_empty() => self.origin[0].extend(&rows.origin[0], range),
             Column::Host if !rows.rank.is_empty() => self.origin[1].extend(&rows.origin[1], range),

@@ -16,7 +16,7 @@ use crate::{
     extract::{ExtractOptions, Extractor, OnReject},
     matcher::Matcher,
     report::Report,
-    rows::Rows,
+    rows::{Rows, Spare},
     schema::{ColumnOptions, Columns},
 };
 
@@ -27,6 +27,7 @@ pub struct Decoder {
     full: VecDeque<Rows>,
     /// Rows of the first of them that are in the batch already.
     passed: usize,
+    spare: Spare,
     report: Report,
     error: Option<Error>,
 }
@@ -44,7 +45,8 @@ impl Decoder {
         let nullable_value = options.on_reject == OnReject::Null;
         let set = matcher.definitions().clone();
         let columns = Columns::new(&set, &ColumnOptions { sources: 1, nullable_value, ..columns })?;
-        let mut extractor = Extractor::new(matcher, &columns, options);
+        let spare = Spare::default();
+        let mut extractor = Extractor::new(matcher, &columns, options, spare.clone());
         extractor.begin(0, 0);
         Ok(Self {
             extractor,
@@ -52,6 +54,7 @@ impl Decoder {
             batcher: Batcher::new(columns, set, &[label.to_owned()], true, options.batch_rows),
             full: VecDeque::new(),
             passed: 0,
+            spare,
             error: None,
         })
     }
@@ -119,7 +122,7 @@ impl Decoder {
         {
             self.passed = self.batcher.add(rows, self.passed, 0);
             if self.passed == rows.len() {
-                self.full.pop_front();
+                self.full.pop_front().into_iter().for_each(|rows| self.spare.give(rows.points));
                 self.passed = 0;
             }
         }

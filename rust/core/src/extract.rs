@@ -13,12 +13,14 @@ use crate::{
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
     report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
-    rows::{Point, Rows},
+    rows::{Point, Rows, Spare},
     schema::{Column, Columns, SOURCE_LABELS},
     survey::Survey,
     value::{self, Number, NumberMode, Reject},
 };
 
+/// Rows that are handed over at once: few enough to be in the second cache still when they are copied.
+const HANDOVER_ROWS: usize = 4096;
 /// Rows with longer texts than this are handed over before there are enough of them.
 const MAX_ROWS_BYTES: usize = 64 << 20;
 
@@ -45,7 +47,7 @@ pub struct ExtractOptions {
     pub max_record_bytes: usize,
     /// Bytes that are read and searched at once. Default 512 KiB.
     pub block_bytes: usize,
-    /// Rows that are handed over at once. Default 65,536.
+    /// Rows of a batch, at most. Default 65,536.
     pub batch_rows: usize,
 }
 
@@ -116,6 +118,7 @@ struct State {
     line: u64,
     open_line: bool,
     rows: Rows,
+    spare: Spare,
     tally: Tally,
     definitions: Vec<Option<Box<DefinitionReport>>>,
     /// Records that each definition was tried on.
@@ -124,7 +127,7 @@ struct State {
 }
 
 impl Extractor {
-    pub fn new(matcher: Arc<Matcher>, columns: &Columns, options: ExtractOptions) -> Self {
+    pub fn new(matcher: Arc<Matcher>, columns: &Columns, options: ExtractOptions, spare: Spare) -> Self {
         let set = matcher.definitions().clone();
         let metrics = set.patterns().iter().zip(set.definitions()).map(|(pattern, definition)| {
             let group = |name: &str| pattern.labels.iter().find(|(_, label)| label == name).map(|(group, _)| *group);
@@ -151,6 +154,7 @@ impl Extractor {
             line: 1,
             open_line: false,
             rows: Rows::default(),
+            spare,
             tally: Tally::default(),
             definitions: vec![None; set.len()],
             tried: vec![0; set.len()],
@@ -396,9 +400,9 @@ impl State {
     }
 
     fn take_rows(&mut self) -> Rows {
-        // About as many will probably come again; growing copies them.
-        let room = self.rows.len() + self.rows.len() / 16;
-        let next = Rows { points: Vec::with_capacity(room), ..Rows::default() };
+        // One record may add many to those that are enough.
+        let points = if self.rows.is_empty() { Vec::new() } else { self.spare.take(self.rows.len() * 17 / 16) };
+        let next = Rows { points, ..Rows::default() };
         Rows { source: self.source, ..std::mem::replace(&mut self.rows, next) }
     }
 }
@@ -463,7 +467,7 @@ impl Visitor for Visit<'_, '_> {
         state.tally.matched += u64::from(matched);
         if state.rejected.is_some() {
             self.go_on = false;
-        } else if state.rows.len() >= state.options.batch_rows {
+        } else if state.rows.len() >= HANDOVER_ROWS {
             self.go_on = (self.emit)(state.take_rows());
         }
         self.go_on

@@ -3,7 +3,13 @@
 //! [`Rows`] is what one thread fills while it reads and what travels to the consumer, who writes them to
 //! the columns of a record batch (`batch`).
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Lists of points that are kept for reuse: what one thread may be ahead.
+const MAX_SPARE: usize = 64;
 
 /// Text values, possibly null, one buffer for all.
 #[derive(Debug, Clone)]
@@ -67,6 +73,26 @@ pub(crate) struct Rows {
     /// `job`, `host` and `stream`.
     pub origin: [Strings; 3],
     pub rank: Vec<Option<i32>>,
+}
+
+/// Memory of points that were copied, for the next ones: the system clears new memory page by page.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spare(Arc<Mutex<Vec<Vec<Point>>>>);
+
+impl Spare {
+    /// An empty list; where there is none to be reused, with room for so many points.
+    pub fn take(&self, room: usize) -> Vec<Point> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(room))
+    }
+
+    pub fn give(&self, mut points: Vec<Point>) {
+        points.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MAX_SPARE {
+            spare.push(points);
+        }
+    }
 }
 
 impl Rows {

@@ -27,7 +27,7 @@ use crate::{
     matcher::Matcher,
     queue::{ACCOUNT_BYTES, Claim, Ended, Queue, Shared, Taken, guarded},
     report::Report,
-    rows::Rows,
+    rows::{Rows, Spare},
     schema::{ColumnOptions, Columns},
     unit::{Source, Step, Unit},
 };
@@ -44,7 +44,7 @@ pub struct ScanOptions {
     pub columns: ColumnOptions,
     /// Worker threads; 0 for as many as there are cores, 1 for none beside the caller's.
     pub threads: usize,
-    /// Plain files are cut into pieces of this size. Default 16 MiB.
+    /// Plain files are cut into pieces of this size. Default 8 MiB.
     pub split_bytes: u64,
     /// Whether the `line` column is filled.
     pub line_numbers: bool,
@@ -58,7 +58,7 @@ impl Default for ScanOptions {
             extract: ExtractOptions::default(),
             columns: ColumnOptions::default(),
             threads: 0,
-            split_bytes: 16 << 20,
+            split_bytes: 8 << 20,
             line_numbers: true,
             stop_on_source_error: false,
         }
@@ -99,6 +99,7 @@ pub struct Scan {
     source_error: Option<String>,
     /// Rows on their way to the batch, and the number of those that are in it.
     rows: Option<(Rows, usize)>,
+    spare: Spare,
     report: Report,
     state: Progress,
     labels: Arc<Vec<String>>,
@@ -219,6 +220,7 @@ impl Scan {
             line_base: 0,
             source_error: None,
             rows: None,
+            spare: Spare::default(),
             state: Progress::Running,
             labels,
         })
@@ -289,7 +291,7 @@ impl Scan {
     }
 
     fn extractor(&self) -> Extractor {
-        Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract)
+        Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract, self.spare.clone())
     }
 
     fn is_running(&self) -> bool {
@@ -309,6 +311,8 @@ impl Scan {
             let passed = self.batcher.add(&rows, passed, self.line_base);
             if passed < rows.len() {
                 self.rows = Some((rows, passed));
+            } else {
+                self.spare.give(rows.points);
             }
         }
         self.batcher.is_full()
