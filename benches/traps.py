@@ -16,6 +16,16 @@ def trap_none(rng: random.Random) -> Plan:
     return Plan(trainer_definitions(), mixed(noise, metrics, 0.001))
 
 
+def trap_common(rng: random.Random) -> Plan:
+    """What looks like the rarest text of the pattern stands in every line; one in 500 matches."""
+    noise = [f"{stamp(rng)} queue 'lr_step': {i} of the warmup\n".encode() for i in range(4096)]
+    metrics = [
+        (f"'lr_step': {i} after warmup, eval loss {value(rng)}\n".encode(), 1) for i in range(1024)
+    ]
+    definitions = [define("step", r"'lr_step': ([0-9]+) .*, eval loss [0-9.]+")]
+    return Plan(definitions, mixed(noise, metrics, 0.002))
+
+
 def trap_short(rng: random.Random, regex: str, text: str) -> Plan:
     """A definition whose only literal is a very short one."""
     lines = [(text.format(f"{rng.random() * 100:.2f}") + "\n").encode() for _ in range(1024)]

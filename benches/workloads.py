@@ -83,6 +83,7 @@ WORKLOADS: dict[str, Callable[[random.Random], Plan]] = {
     "skew": plans.skew,
     "cold": plans.cold,
     "trap-none": traps.trap_none,
+    "trap-common": traps.trap_common,
     "trap-space": partial(traps.trap_short, regex=r" ([0-9]+\.[0-9]{2})$", text="done {}"),
     "trap-percent": partial(traps.trap_short, regex=r"([0-9.]+)%;", text="share {}%; of all"),
     "trap-no-literal": traps.trap_no_literal,

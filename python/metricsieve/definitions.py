@@ -341,7 +341,8 @@ class DefinitionSet:
             One dict a definition: `name`; `strategy`, which is `direct` (where its literal
             stands, the value is read without a regex engine), `candidates` (there a regex engine
             is asked) or `every record` (it has no literal, so each record is looked at: slow);
-            `literals`, the texts one of which every match holds; `engine`.
+            `literals`, the texts one of which every match holds, by which a scan begins to look
+            for it; `engine`.
 
         Raises:
             DefinitionError: a pattern is legal only in the other mode.

@@ -16,7 +16,7 @@ use crate::{
     compiled_size, dialect,
     error::{Error, ErrorKind},
     matcher::{Shape, any_run},
-    prefilter::required_literals,
+    prefilter::{Set, required_literals},
     schema::{RESERVED_COLUMNS, SOURCE_LABELS},
     value::NumberMode,
 };
@@ -90,7 +90,8 @@ pub struct Analysed {
     pub(crate) value_group: usize,
     /// `(group, name)` of each label.
     pub(crate) labels: Vec<(usize, String)>,
-    pub(crate) literals: Option<Vec<Vec<u8>>>,
+    /// Sets of texts, of each of which every match holds one; the best first.
+    pub(crate) literals: Vec<Set>,
     /// How the value follows without a regex engine, for the first match of a record.
     pub(crate) shape: Option<Shape>,
     pub(crate) warnings: Vec<dialect::Warning>,
@@ -136,10 +137,12 @@ impl Pattern {
                 .with_hint("give the group another name"));
         }
         let shape = Shape::of(&hir, value_group).filter(|_| labels.is_empty());
-        let literals = match shape.as_ref().and_then(|shape| shape.literal.as_ref()) {
-            Some((literal, _)) => Some(vec![literal.clone()]),
-            None => required_literals(&hir),
-        };
+        let mut literals = required_literals(&hir);
+        if let Some((literal, _)) = shape.as_ref().and_then(|shape| shape.literal.as_ref()) {
+            let best = vec![literal.clone()];
+            literals.retain(|set| *set != best);
+            literals.insert(0, best);
+        }
         Ok(Self(Arc::new(Analysed {
             translated: translation.pattern,
             hir,
@@ -177,9 +180,17 @@ impl Pattern {
         &self.warnings
     }
 
-    /// Texts one of which every match holds, if there are any: what the search looks for.
+    /// Texts one of which every match holds, if there are any: what the search looks for at first. Where they
+    /// turn out to stand in many records that do not match, others of the pattern take their place.
     pub fn literals(&self) -> Option<&[Vec<u8>]> {
-        self.literals.as_deref()
+        self.literals.first().map(Vec::as_slice)
+    }
+
+    /// The texts of the sets that have a bit in `sets`, those of [`literals`](Self::literals) without any.
+    pub fn searched_by(&self, sets: u8) -> impl Iterator<Item = &[u8]> {
+        let sets = sets.max(1);
+        let used = self.literals.iter().enumerate().filter(move |(index, _)| sets >> index & 1 == 1);
+        used.flat_map(|(_, literals)| literals).map(Vec::as_slice)
     }
 
     /// Whether the value is read without a regex engine, where the first match of a record counts.
@@ -375,7 +386,7 @@ impl DefinitionSet {
     /// When there is no definition of this index.
     pub fn strategy(&self, index: usize) -> &'static str {
         let pattern = &self.patterns[index];
-        match (&pattern.literals, &pattern.shape, self.definitions[index].matches) {
+        match (pattern.literals(), &pattern.shape, self.definitions[index].matches) {
             (None, ..) => "every record",
             (Some(_), Some(_), Matches::First) => "direct",
             (Some(_), ..) => "candidates",

@@ -49,6 +49,9 @@ pub struct ExtractOptions {
     pub block_bytes: usize,
     /// Rows of a batch, at most. Default 65,536.
     pub batch_rows: usize,
+    /// Bytes after which literals are judged for the first time: those that stand in many records, of which hardly
+    /// any matches, give way to others of their pattern. Default 1 MiB.
+    pub judged_after: u64,
 }
 
 impl Default for ExtractOptions {
@@ -59,6 +62,7 @@ impl Default for ExtractOptions {
             max_record_bytes: 1 << 20,
             block_bytes: 512 << 10,
             batch_rows: 65_536,
+            judged_after: 1 << 20,
         }
     }
 }
@@ -123,6 +127,8 @@ struct State {
     definitions: Vec<Option<Box<DefinitionReport>>>,
     /// Records that each definition was tried on.
     tried: Vec<u64>,
+    /// The definitions that were tried at all.
+    touched: Vec<MetricId>,
     rejected: Option<Rejected>,
 }
 
@@ -158,10 +164,13 @@ impl Extractor {
             tally: Tally::default(),
             definitions: vec![None; set.len()],
             tried: vec![0; set.len()],
+            touched: Vec::new(),
             rejected: None,
         };
+        let mut cache = matcher.cache();
+        cache.judge_after(options.judged_after);
         Self {
-            cache: matcher.cache(),
+            cache,
             survey: Survey::default(),
             buffer: RecordBuffer::new(matcher.framing(), options.max_record_bytes, options.block_bytes),
             matcher,
@@ -298,13 +307,13 @@ impl Extractor {
     /// The counts of the source or split.
     pub fn take_tally(&mut self) -> Tally {
         let mut tally = std::mem::take(&mut self.state.tally);
-        for (report, tried) in self.state.definitions.iter_mut().zip(&mut self.state.tried) {
-            if *tried > 0 {
-                report.get_or_insert_default().candidates = std::mem::take(tried);
-            }
+        self.state.touched.sort_unstable();
+        for id in self.state.touched.drain(..) {
+            let mut report = self.state.definitions[id].take().unwrap_or_default();
+            report.candidates = std::mem::take(&mut self.state.tried[id]);
+            report.searched_by = self.cache.searched_by(id);
+            tally.definitions.push((id, *report));
         }
-        let definitions = self.state.definitions.iter_mut().enumerate();
-        tally.definitions.extend(definitions.filter_map(|(id, report)| Some((id, *report.take()?))));
         tally
     }
 
@@ -320,7 +329,7 @@ impl Extractor {
                 }
                 Piece::Block(range) => {
                     let block = &self.buffer.bytes()[range];
-                    self.matcher.survey(block, &mut self.survey);
+                    self.matcher.survey(&self.cache, block, &mut self.survey);
                     if !self.state.block(&self.matcher, &mut self.cache, block, &self.survey, emit) {
                         return false;
                     }
@@ -450,7 +459,11 @@ impl Visitor for Visit<'_, '_> {
     }
 
     fn tried(&mut self, metric: MetricId, time: Option<Duration>) {
-        self.state.tried[metric] += 1;
+        let tried = &mut self.state.tried[metric];
+        *tried += 1;
+        if *tried == 1 {
+            self.state.touched.push(metric);
+        }
         if let Some(time) = time {
             self.state.definitions[metric].get_or_insert_default().cost += time * TIMED;
         }
@@ -467,7 +480,7 @@ impl Visitor for Visit<'_, '_> {
         state.tally.matched += u64::from(matched);
         if state.rejected.is_some() {
             self.go_on = false;
-        } else if state.rows.len() >= HANDOVER_ROWS {
+        } else if state.rows.len() >= HANDOVER_ROWS.min(state.options.batch_rows) {
             self.go_on = (self.emit)(state.take_rows());
         }
         self.go_on

@@ -90,6 +90,9 @@ pub struct DefinitionReport {
     pub underflow: Counted,
     /// Records in which `all` or `last` gave up.
     pub over_budget: Counted,
+    /// Bits of the sets of literals it was searched for by; [`Pattern::searched_by`](crate::Pattern::searched_by)
+    /// tells the texts.
+    pub searched_by: u8,
     /// First value in row order.
     pub first: Option<f64>,
     /// Last value in row order.
@@ -131,6 +134,7 @@ impl DefinitionReport {
 
     fn merge(&mut self, other: DefinitionReport, line_base: u64) {
         self.candidates += other.candidates;
+        self.searched_by |= other.searched_by;
         self.cost += other.cost;
         self.points += other.points;
         self.percent += other.percent;

@@ -147,6 +147,7 @@ impl Case {
             max_record_bytes: self.max_record_bytes.unwrap_or(plain.max_record_bytes),
             block_bytes,
             batch_rows: block_bytes,
+            judged_after: block_bytes as u64,
             ..plain
         }
     }

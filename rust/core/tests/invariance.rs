@@ -208,7 +208,9 @@ fn case() -> impl Strategy<Value = Case> {
                     }
                 }
             }
-            let options = ExtractOptions { max_record_bytes, batch_rows, ..ExtractOptions::default() };
+            // Literals of half of the cases are judged, and changed, after every few bytes.
+            let judged_after = if threads % 2 == 0 { 1 } else { 1 << 20 };
+            let options = ExtractOptions { max_record_bytes, batch_rows, judged_after, ..ExtractOptions::default() };
             Case { definitions, terminal, data: encode(text, encoding), options, chunks, blocks, split_bytes, threads }
         },
     )

@@ -193,6 +193,7 @@ impl Scanner {
                 max_record_bytes,
                 block_bytes: block_bytes.unwrap_or(defaults.extract.block_bytes).max(1),
                 batch_rows: batch_rows.max(1),
+                ..defaults.extract
             },
             columns: ColumnOptions {
                 columns,

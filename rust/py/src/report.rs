@@ -8,8 +8,8 @@ use metricsieve_core::{Counted, DefinitionReport, ESCAPE_NAMES, Example, Reject,
 use pyo3::{prelude::*, types::PyDict};
 
 /// Text of a literal, shown in the report.
-fn shown(literals: Option<&[Vec<u8>]>) -> Vec<String> {
-    literals.unwrap_or_default().iter().map(|literal| String::from_utf8_lossy(literal).into_owned()).collect()
+fn shown<'a>(literals: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect()
 }
 
 pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, PyDict>> {
@@ -40,7 +40,7 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
         entry.set_item("name", &definition.name)?;
         entry.set_item("regex", &definition.regex)?;
         entry.set_item("strategy", set.strategy(index))?;
-        entry.set_item("literals", shown(pattern.literals()))?;
+        entry.set_item("literals", shown(pattern.searched_by(counts.searched_by)))?;
         definitions.push(entry);
     }
     dict.set_item("definitions", definitions)?;

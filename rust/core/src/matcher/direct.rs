@@ -111,7 +111,8 @@ impl Direct {
         })
     }
 
-    /// Calls `found` with the group, given the places of the literal in ascending order; gives what it gave.
+    /// Calls `found` with the group, given the places of the literal in ascending order, if they are known; gives
+    /// what it gave.
     ///
     /// An error when many places were tried in vain, each by a long walk: then only an engine that looks at
     /// all places at once is linear.
@@ -119,11 +120,11 @@ impl Direct {
     pub fn find<T>(
         &self,
         text: &str,
-        literals: &[Task],
+        literals: Option<&[Task]>,
         found: impl FnOnce(Range<usize>, Option<Prefix>) -> T,
     ) -> Result<Option<T>, TooFar> {
         let text = text.as_bytes();
-        let Some(lead) = self.lead else {
+        let (Some(lead), Some(literals)) = (self.lead, literals) else {
             let group = self.find_prefix(text)?;
             return Ok(group.map(|group| found(group.span, group.number)));
         };
@@ -305,7 +306,7 @@ mod tests {
         let direct = Direct::new(shape, &Shared::default())?;
         let literal = shape.literal.as_ref().map_or(Vec::new(), |(literal, _)| literal.clone());
         let places = if literal.is_empty() { Vec::new() } else { tasks(text, &literal) };
-        direct.find(text, &places, |span, number| Found { span, number }).ok()
+        direct.find(text, Some(&places), |span, number| Found { span, number }).ok()
     }
 
     proptest! {
@@ -339,9 +340,9 @@ mod tests {
         let pattern = Pattern::new("abc(.*);", None, false).unwrap();
         let direct = Direct::new(pattern.shape.as_ref().unwrap(), &Shared::default()).unwrap();
         let text = "abc".repeat(10_000);
-        assert_eq!(direct.find(&text, &tasks(&text, b"abc"), |span, _| span), Err(TooFar));
+        assert_eq!(direct.find(&text, Some(&tasks(&text, b"abc")), |span, _| span), Err(TooFar));
         let ended = text + ";";
-        assert_eq!(direct.find(&ended, &tasks("abcabc", b"abc"), |span, _| span), Ok(Some(3..30_000)));
+        assert_eq!(direct.find(&ended, Some(&tasks("abcabc", b"abc")), |span, _| span), Ok(Some(3..30_000)));
     }
 
     #[test]

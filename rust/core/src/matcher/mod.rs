@@ -12,6 +12,7 @@ mod direct;
 mod joins;
 mod nonempty;
 mod quick;
+mod search;
 mod shape;
 mod walk;
 
@@ -36,6 +37,7 @@ use crate::{
 use captures::{Captures, Engine};
 use confirm::{Confirm, SetCaches};
 use direct::{Direct, Shared};
+use search::{Learned, Search};
 
 /// `all` and `last` may look at this many bytes of a record again, summed over their matches.
 const ITERATION_BUDGET: u64 = 1 << 30;
@@ -67,12 +69,8 @@ pub struct Matcher {
     some_complex: bool,
     /// Automata that definitions share.
     shared: Shared,
-    /// Literals of all definitions that have some.
-    prefilter: Option<Prefilter>,
-    /// The definitions that each literal belongs to, one literal after the other.
-    users: Vec<u32>,
-    /// Where those of each literal begin; and the end of the last one's.
-    first_user: Vec<u32>,
+    /// What is searched for at first.
+    search: Arc<Search>,
     /// The definitions without a literal, which are tried on every record; all of them if exhaustive.
     always: Confirm,
     /// The others that have no simple shape, made when a record holds literals of several of them.
@@ -82,6 +80,9 @@ pub struct Matcher {
 /// One thread's scratch memory for a [`Matcher`].
 #[derive(Debug)]
 pub struct Cache {
+    /// What is searched for, as far as this thread has learned.
+    search: Arc<Search>,
+    learned: Learned,
     normalizer: Normalizer,
     captures: Captures,
     always: SetCaches,
@@ -97,6 +98,18 @@ pub struct Cache {
     tried: u32,
     /// Scratch memory of sorting tasks.
     slots: [usize; 64],
+}
+
+impl Cache {
+    /// Judges the literals after so many bytes for the first time.
+    pub(crate) fn judge_after(&mut self, bytes: u64) {
+        self.learned.judge_after(bytes);
+    }
+
+    /// The bit of the set of literals that a definition is searched for by now.
+    pub(crate) fn searched_by(&self, metric: MetricId) -> u8 {
+        1 << self.search.choice(metric)
+    }
 }
 
 /// A definition to be tried on a record: the order is that of the rows.
@@ -149,26 +162,9 @@ impl Matcher {
     pub fn new(definitions: Arc<DefinitionSet>, strategy: Strategy) -> Self {
         let patterns = definitions.patterns();
         let engines = patterns.iter().map(|pattern| Engine::new(pattern, strategy)).collect();
-        let (mut pairs, mut always) = (Vec::new(), Vec::new());
-        for (id, pattern) in patterns.iter().enumerate() {
-            match &pattern.literals {
-                Some(found) if strategy == Strategy::Prefiltered => {
-                    pairs.extend(found.iter().map(|literal| (literal.clone(), id as u32)));
-                }
-                _ => always.push(id),
-            }
-        }
-        pairs.sort_unstable();
-        pairs.dedup();
-        let (mut literals, mut users, mut first_user) = (Vec::<Vec<u8>>::new(), Vec::new(), Vec::new());
-        for (literal, id) in pairs {
-            if literals.last() != Some(&literal) {
-                literals.push(literal);
-                first_user.push(users.len() as u32);
-            }
-            users.push(id);
-        }
-        first_user.push(users.len() as u32);
+        let (searched, always): (Vec<MetricId>, Vec<MetricId>) =
+            (0..patterns.len()).partition(|id| is_searched(&definitions, strategy, *id));
+        let search = Search::new(&definitions, |id| searched.binary_search(&id).is_ok(), vec![0; patterns.len()]);
         let is_complex = patterns
             .iter()
             .zip(definitions.definitions())
@@ -182,9 +178,7 @@ impl Matcher {
             some_complex: is_complex.contains(&true),
             is_complex,
             shared: Shared::default(),
-            prefilter: Prefilter::new(&literals),
-            users,
-            first_user,
+            search: Arc::new(search),
             always: Confirm::new(&definitions, always, strategy),
             complex: OnceLock::new(),
             definitions,
@@ -208,6 +202,8 @@ impl Matcher {
     /// Scratch memory for one thread.
     pub fn cache(&self) -> Cache {
         Cache {
+            search: self.search.clone(),
+            learned: Learned::new(self.engines.len()),
             normalizer: Normalizer::default(),
             captures: Captures::new(&self.engines),
             always: SetCaches::default(),
@@ -224,12 +220,12 @@ impl Matcher {
     }
 
     /// Looks at a block once, which begins and ends at a record end.
-    pub(crate) fn survey(&self, block: &[u8], survey: &mut Survey) {
+    pub(crate) fn survey(&self, cache: &Cache, block: &[u8], survey: &mut Survey) {
         let none = Classes::default();
-        survey.take(block, self.framing, self.prefilter.as_ref().map_or(&none, Prefilter::classes));
+        survey.take(block, self.framing, cache.search.prefilter.as_ref().map_or(&none, Prefilter::classes));
     }
 
-    /// Finds all matches of a block that was surveyed.
+    /// Finds all matches of a block that was surveyed with the same cache just before.
     pub(crate) fn block(&self, cache: &mut Cache, block: &[u8], survey: &Survey, visitor: &mut impl Visitor) {
         if self.strategy == Strategy::Exhaustive {
             return self.exhaustive(cache, block, &survey.census, visitor);
@@ -237,7 +233,8 @@ impl Matcher {
         let (mut hits, mut joins) = (std::mem::take(&mut cache.hits), std::mem::take(&mut cache.joins));
         hits.clear();
         joins.clear();
-        if let Some(prefilter) = &self.prefilter {
+        let search = cache.search.clone();
+        if let Some(prefilter) = &search.prefilter {
             prefilter.confirm(block, &survey.places, &mut hits);
             joins::find(prefilter, block, survey, &mut joins);
         }
@@ -247,6 +244,17 @@ impl Matcher {
             self.every_record(cache, block, survey, &hits, visitor);
         }
         (cache.hits, cache.joins) = (hits, joins);
+        if cache.learned.is_due(block.len()) {
+            let searched = |id| is_searched(&self.definitions, self.strategy, id);
+            let revised = search.revised(&self.definitions, searched, |id| self.is_free(id), &mut cache.learned);
+            cache.search = revised.map_or(search, Arc::new);
+        }
+    }
+
+    /// Whether a definition may be searched for by any of its sets of literals: it does not need the place of one.
+    fn is_free(&self, metric: MetricId) -> bool {
+        let shape = self.definitions.patterns()[metric].shape.as_ref();
+        self.is_complex[metric] || shape.is_none_or(|shape| shape.text.as_ref().is_some_and(|text| !text.is_empty()))
     }
 
     /// Jumps from candidate to candidate.
@@ -329,21 +337,33 @@ impl Matcher {
             return true;
         }
         let Cache {
-            normalizer, captures, always, complex, confirmed, tasks, text_survey, text_hits, tried, slots, ..
+            search,
+            learned,
+            normalizer,
+            captures,
+            always,
+            complex,
+            confirmed,
+            tasks,
+            text_survey,
+            text_hits,
+            tried,
+            slots,
+            ..
         } = cache;
         tasks.clear();
         let text = match self.as_it_stands(&block[record.clone()], census) {
             Some(text) => {
                 // A literal that begins in front of the record lies half in an escaped terminator.
-                self.collect(hits.iter().filter(|hit| hit.start >= record.start), record.start, tasks);
+                collect(search, hits.iter().filter(|hit| hit.start >= record.start), record.start, tasks);
                 Text::plain(text)
             }
             None => {
                 let text = normalizer.normalize(&block[record.clone()], self.framing.terminal);
-                if let Some(prefilter) = &self.prefilter {
+                if let Some(prefilter) = &search.prefilter {
                     text_survey.take(text.text.as_bytes(), Framing { terminal: false }, prefilter.classes());
                     prefilter.confirm(text.text.as_bytes(), &text_survey.places, text_hits);
-                    self.collect(text_hits.iter(), 0, tasks);
+                    collect(search, text_hits.iter(), 0, tasks);
                 }
                 text
             }
@@ -358,8 +378,13 @@ impl Matcher {
         for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
             *tried = tried.wrapping_add(1);
             let begin = tried.is_multiple_of(TIMED).then(Instant::now);
-            let go_on = self.definition(captures, &record, &text, tasks, &mut matched, visitor);
-            visitor.tried(tasks[0].metric as usize, begin.map(|begin| begin.elapsed()));
+            let metric = tasks[0].metric as usize;
+            let places = (search.choice(metric) == 0).then_some(tasks);
+            let mut found = false;
+            let go_on = self.definition(captures, &record, &text, metric, places, &mut found, visitor);
+            visitor.tried(metric, begin.map(|begin| begin.elapsed()));
+            learned.tried(metric, found);
+            matched |= found;
             if !go_on {
                 return false;
             }
@@ -383,15 +408,6 @@ impl Matcher {
         std::str::from_utf8(record).ok()
     }
 
-    fn collect<'a>(&self, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {
-        for hit in hits {
-            let literal = hit.literal as usize;
-            for user in self.first_user[literal]..self.first_user[literal + 1] {
-                tasks.push(Task { metric: self.users[user as usize], literal: hit.start - base });
-            }
-        }
-    }
-
     /// Drops the definitions that do not match, where many would each have to be tried by the regex engine.
     fn confirm_together(
         &self,
@@ -405,7 +421,7 @@ impl Matcher {
             return;
         }
         let complex = self.complex.get_or_init(|| {
-            let has_literals = |id: &MetricId| self.definitions.patterns()[*id].literals.is_some();
+            let has_literals = |id: &MetricId| is_searched(&self.definitions, self.strategy, *id);
             let ids = (0..self.engines.len()).filter(|id| self.is_complex[*id] && has_literals(id));
             Confirm::new(&self.definitions, ids.collect(), self.strategy)
         });
@@ -413,21 +429,22 @@ impl Matcher {
         tasks.retain(|task| !is_open(task) || confirmed.binary_search(&(task.metric as usize)).is_ok());
     }
 
-    /// Tries one definition on a record.
+    /// Tries one definition on a record, given where its literal stands, if it is the one that its shape knows.
+    #[expect(clippy::too_many_arguments)]
     fn definition(
         &self,
         captures: &mut Captures,
         record: &Range<usize>,
         text: &Text<'_>,
-        tasks: &[Task],
+        metric: MetricId,
+        places: Option<&[Task]>,
         matched: &mut bool,
         visitor: &mut impl Visitor,
     ) -> bool {
-        let metric = tasks[0].metric as usize;
         if !self.is_complex[metric]
             && let Some(direct) = self.direct(metric)
         {
-            let found = direct.find(text.text, tasks, |value, whole| {
+            let found = direct.find(text.text, places, |value, whole| {
                 *matched = true;
                 visitor.found(record, text, &Match { metric, number: 0, value: Some(value), whole, captures: None })
             });
@@ -482,6 +499,17 @@ impl Matcher {
             Direct::new(shape, &self.shared)
         });
         made.as_ref()
+    }
+}
+
+/// Whether a definition is searched for by literals; if not, it is tried on every record.
+fn is_searched(definitions: &DefinitionSet, strategy: Strategy, metric: MetricId) -> bool {
+    strategy == Strategy::Prefiltered && !definitions.patterns()[metric].literals.is_empty()
+}
+
+fn collect<'a>(search: &Search, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {
+    for hit in hits {
+        tasks.extend(search.users(hit.literal).iter().map(|user| Task { metric: *user, literal: hit.start - base }));
     }
 }
 

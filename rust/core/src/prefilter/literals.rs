@@ -10,12 +10,22 @@ const MAX_LITERALS: usize = 48;
 const MAX_LEN: usize = 64;
 /// Classes with more members are not spelled out.
 const MAX_CLASS: u32 = 6;
+/// So many parts of a pattern may be tried as its literals; each has a bit in a byte.
+const MAX_CHOICES: usize = 8;
 /// Shorter literals stand in nearly every record.
 const MIN_LEN: usize = 2;
 
-/// Texts one of which stands in every match of `pattern`; None when there is no useful set.
-pub(crate) fn required_literals(pattern: &Hir) -> Option<Vec<Vec<u8>>> {
-    let found = required(pattern)?;
+/// Sets of texts, of each of which one text stands in every match of `pattern`; the most selective set first.
+pub(crate) fn required_literals(pattern: &Hir) -> Vec<Set> {
+    let mut choices: Vec<Set> = choices(pattern).into_iter().filter_map(searchable).collect();
+    choices.sort_by_key(|set| std::cmp::Reverse(score(set)));
+    choices.dedup();
+    choices.truncate(MAX_CHOICES);
+    choices
+}
+
+/// A set without what the search does not need; None where a text is too short to be searched for.
+fn searchable(found: Set) -> Option<Set> {
     let mut literals: Vec<Vec<u8>> = found.iter().map(|literal| shortened(literal).to_vec()).collect();
     literals.sort();
     literals.dedup();
@@ -25,7 +35,17 @@ pub(crate) fn required_literals(pattern: &Hir) -> Option<Vec<Vec<u8>>> {
     literals.iter().all(|literal| literal.len() >= MIN_LEN).then_some(literals)
 }
 
-type Set = Vec<Vec<u8>>;
+/// What the parts of a pattern require, each by itself.
+fn choices(hir: &Hir) -> Vec<Set> {
+    match hir.kind() {
+        HirKind::Capture(capture) => choices(&capture.sub),
+        HirKind::Concat(parts) if exact(hir).is_none() => sets_of_concat(parts),
+        _ => required(hir).into_iter().collect(),
+    }
+}
+
+/// Texts of which one is required.
+pub(crate) type Set = Vec<Vec<u8>>;
 
 fn required(hir: &Hir) -> Option<Set> {
     if let Some(exact) = exact(hir) {
@@ -41,21 +61,15 @@ fn required(hir: &Hir) -> Option<Set> {
             }
             (union.len() <= MAX_LITERALS).then_some(union)
         }
-        HirKind::Concat(parts) => best_of_concat(parts),
+        HirKind::Concat(parts) => sets_of_concat(parts).into_iter().rev().max_by_key(score),
         _ => None,
     }
 }
 
-/// The best of the runs of exact parts and of what single parts require.
-fn best_of_concat(parts: &[Hir]) -> Option<Set> {
-    let mut best: Option<Set> = None;
-    let mut offer = |set: Option<Set>| {
-        if let Some(set) = set
-            && best.as_ref().is_none_or(|best| score(&set) > score(best))
-        {
-            best = Some(set);
-        }
-    };
+/// The runs of exact parts, and what single parts require.
+fn sets_of_concat(parts: &[Hir]) -> Vec<Set> {
+    let mut sets = Vec::new();
+    let mut offer = |set: Option<Set>| sets.extend(set);
     let mut run: Set = vec![Vec::new()];
     for part in flatten(parts) {
         match exact(part) {
@@ -73,7 +87,7 @@ fn best_of_concat(parts: &[Hir]) -> Option<Set> {
         }
     }
     offer(usable(&run));
-    best
+    sets
 }
 
 /// Groups are transparent: `(?:a(b))c` is the run `abc`.
@@ -210,7 +224,8 @@ mod tests {
 
     fn literals(pattern: &str) -> Option<Vec<String>> {
         let hir = regex_syntax::parse(pattern).unwrap();
-        required_literals(&hir).map(|set| set.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
+        let best = required_literals(&hir).into_iter().next()?;
+        Some(best.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
     }
 
     #[test]
@@ -226,6 +241,18 @@ mod tests {
         for (pattern, text) in table {
             let found = literals(pattern).unwrap();
             assert!(found.iter().any(|literal| text.contains(literal.as_str())), "{pattern}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_pattern_is_a_choice() {
+        let hir = regex_syntax::parse(r"epoch (?:\d+).*(?:loss=|error=)(\d+) ms").unwrap();
+        let found = required_literals(&hir);
+        let expected: [&[&str]; 3] = [&["error=", "loss="], &["epoch "], &[" ms"]];
+        assert_eq!(found.len(), expected.len());
+        for set in expected {
+            let set: Vec<Vec<u8>> = set.iter().map(|text| text.as_bytes().to_vec()).collect();
+            assert!(found.contains(&set), "{set:?} {found:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which places of a block can hold a match at all.
 //!
-//! [`required_literals`] reads from a parsed pattern a set of texts one of which every match must
-//! contain; [`Prefilter`] finds the texts of all definitions in one pass over the raw bytes of a whole
+//! [`required_literals`] reads from a parsed pattern sets of texts, of each of which every match must
+//! contain one; [`Prefilter`] finds the texts of all definitions in one pass over the raw bytes of a whole
 //! block, whether there are three of them or ten thousand. It has no false negatives: normalising a
 //! record adds control characters and U+FFFD only and takes escape sequences away, so literals hold
 //! none of these, and where a sequence is taken out from between two bytes that stand side by side in
@@ -16,7 +16,7 @@ mod keys;
 mod literals;
 mod neighbours;
 
-pub(crate) use literals::{best_literal, required_literals, selectivity};
+pub(crate) use literals::{Set, best_literal, required_literals, selectivity};
 
 use crate::survey::Classes;
 use fingerprint::{Fingerprint, choose};

@@ -34,7 +34,7 @@ impl Outcome {
         // What a definition was tried on and what that cost depend on the strategy.
         let definitions = definitions.iter().cloned();
         let definitions: Vec<_> = definitions
-            .map(|definition| DefinitionReport { candidates: 0, cost: Duration::ZERO, ..definition })
+            .map(|definition| DefinitionReport { candidates: 0, searched_by: 0, cost: Duration::ZERO, ..definition })
             .collect();
         format!("{bytes} {events} {records} {matched} {too_long} {definitions:#?} {rejects:#?} {sources:#?}")
     }

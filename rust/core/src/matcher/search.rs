@@ -1,0 +1,140 @@
+//! Which texts are searched for, and what was learned of them.
+//!
+//! A definition is first searched for by the literals that seem most selective. [`Learned`] counts what comes of
+//! it: literals that stand in many records, of which hardly any matches, give way to others of the pattern, and
+//! after all were tried to those that stood in the fewest. Each thread learns for itself. No row depends on it.
+
+use std::collections::HashMap;
+
+use crate::{
+    definition::{DefinitionSet, MetricId},
+    prefilter::Prefilter,
+};
+
+/// After the first time literals are judged again when four times as many bytes were seen, up to this.
+const MAX_INTERVAL: u64 = 64 << 20;
+/// Of so many candidates at least one must match.
+const MIN_MATCHES: u32 = 50;
+/// Fewer candidates than one in so many bytes cost next to nothing.
+const RARE: u64 = 16 << 10;
+
+/// The literals of all definitions that are searched for by some.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub prefilter: Option<Prefilter>,
+    /// The definitions that each literal belongs to, one literal after the other.
+    users: Vec<u32>,
+    /// Where those of each literal begin; and the end of the last one's.
+    first_user: Vec<u32>,
+    /// Which of its sets each definition is searched for by.
+    choices: Vec<u8>,
+}
+
+impl Search {
+    /// For the definitions that `is_searched` is true of; `choices` says by which of their sets of literals.
+    pub fn new(definitions: &DefinitionSet, is_searched: impl Fn(MetricId) -> bool, choices: Vec<u8>) -> Self {
+        let mut pairs = Vec::new();
+        for (id, (pattern, choice)) in definitions.patterns().iter().zip(&choices).enumerate() {
+            if is_searched(id) {
+                let literals = &pattern.literals[usize::from(*choice)];
+                pairs.extend(literals.iter().map(|literal| (literal.clone(), id as u32)));
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let (mut literals, mut users, mut first_user) = (Vec::<Vec<u8>>::new(), Vec::new(), Vec::new());
+        for (literal, id) in pairs {
+            if literals.last() != Some(&literal) {
+                literals.push(literal);
+                first_user.push(users.len() as u32);
+            }
+            users.push(id);
+        }
+        first_user.push(users.len() as u32);
+        Self { prefilter: Prefilter::new(&literals), users, first_user, choices }
+    }
+
+    /// The definitions that a literal belongs to.
+    pub fn users(&self, literal: u32) -> &[u32] {
+        let literal = literal as usize;
+        &self.users[self.first_user[literal] as usize..self.first_user[literal + 1] as usize]
+    }
+
+    /// By which of its sets of literals a definition is searched for; its shape knows those of the first.
+    pub fn choice(&self, metric: MetricId) -> u8 {
+        self.choices[metric]
+    }
+
+    /// The same by other choices, if what was learned asks for some.
+    pub fn revised(
+        &self,
+        definitions: &DefinitionSet,
+        is_searched: impl Fn(MetricId) -> bool,
+        is_free: impl Fn(MetricId) -> bool,
+        learned: &mut Learned,
+    ) -> Option<Self> {
+        let mut choices = self.choices.clone();
+        for (metric, choice) in choices.iter_mut().enumerate() {
+            let sets = definitions.patterns()[metric].literals.len();
+            if sets > 1 && is_searched(metric) && is_free(metric) {
+                *choice = learned.choice(metric, *choice, sets as u8);
+            }
+        }
+        learned.begin_next();
+        (choices != self.choices).then(|| Self::new(definitions, is_searched, choices))
+    }
+}
+
+/// What one thread has learned.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// Records that each definition was tried on since the last judgement, and those of them that matched.
+    counts: Vec<[u32; 2]>,
+    bytes: u64,
+    interval: u64,
+    /// Of definitions that were once searched for in vain: candidates a byte, by choice.
+    rates: HashMap<MetricId, HashMap<u8, f64>>,
+}
+
+impl Learned {
+    pub fn new(definitions: usize) -> Self {
+        Self { counts: vec![[0; 2]; definitions], bytes: 0, interval: MAX_INTERVAL, rates: HashMap::new() }
+    }
+
+    /// Judges after so many bytes for the first time.
+    pub fn judge_after(&mut self, bytes: u64) {
+        self.interval = bytes;
+    }
+
+    #[inline]
+    pub fn tried(&mut self, metric: MetricId, matched: bool) {
+        let counts = &mut self.counts[metric];
+        counts[0] = counts[0].wrapping_add(1);
+        counts[1] = counts[1].wrapping_add(u32::from(matched));
+    }
+
+    /// Counts a block; whether it is time to judge.
+    pub fn is_due(&mut self, block: usize) -> bool {
+        self.bytes += block as u64;
+        self.bytes >= self.interval
+    }
+
+    fn choice(&mut self, metric: MetricId, current: u8, sets: u8) -> u8 {
+        let [tried, matched] = self.counts[metric];
+        let is_rare = u64::from(tried) * RARE < self.bytes;
+        if tried == 0 || is_rare || matched.saturating_mul(MIN_MATCHES) >= tried {
+            return current;
+        }
+        let rates = self.rates.entry(metric).or_default();
+        rates.insert(current, f64::from(tried) / self.bytes as f64);
+        let untried = (0..sets).find(|choice| !rates.contains_key(choice));
+        let best = || rates.iter().min_by(|a, b| a.1.total_cmp(b.1).then(a.0.cmp(b.0))).map(|(choice, _)| *choice);
+        untried.or_else(best).unwrap_or(current)
+    }
+
+    fn begin_next(&mut self) {
+        self.counts.fill([0; 2]);
+        self.bytes = 0;
+        self.interval = (self.interval * 4).min(MAX_INTERVAL);
+    }
+}
