@@ -62,8 +62,8 @@ class DefinitionReport(_Entry):
         candidates: records it was tried on; depends on the strategy.
         cost_seconds: time that took, estimated from every 64th of them.
         strategy: how the engine looks for it, see `DefinitionSet.strategies`.
-        literals: the texts it was looked for by; of several parts of the regex where the first turned out
-            to stand in many records that do not match.
+        literals: the texts it was looked for by; of several parts of the regex where the first
+            turned out to stand in many records that do not match.
     """
 
     name: str
