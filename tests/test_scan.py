@@ -100,7 +100,6 @@ def test_batches_of_long_texts_end_before_they_have_all_rows(threads):
     assert values == list(range(70))
 
 
-
 def test_iteration_resumes_after_break_and_takes_the_rows():
     """What `for` left is there for the next `for`, and for nobody else."""
     found = ms.scan([b"loss=1\n", b"loss=2\n"], LOSS, batch_rows=1, threads=1)
