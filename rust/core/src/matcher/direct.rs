@@ -300,13 +300,22 @@ mod tests {
         starts(text.as_bytes(), literal).map(|literal| Task { metric: 0, literal }).collect()
     }
 
-    /// The first match's value group, found by shape; None where the pattern has no usable one.
-    fn by_shape(pattern: &Pattern, text: &str) -> Option<Option<Found>> {
+    /// What finds the first match's value group; None where the pattern has no usable shape.
+    fn compiled(pattern: &Pattern) -> Option<(Direct, &Shape)> {
         let shape = pattern.shape.as_ref()?;
-        let direct = Direct::new(shape, &Shared::default())?;
+        Some((Direct::new(shape, &Shared::default())?, shape))
+    }
+
+    /// The value group, from the places of the literal and, where the prefix is text, without them.
+    fn by_shape(direct: &Direct, shape: &Shape, text: &str) -> Vec<Option<Found>> {
         let literal = shape.literal.as_ref().map_or(Vec::new(), |(literal, _)| literal.clone());
         let places = if literal.is_empty() { Vec::new() } else { tasks(text, &literal) };
-        direct.find(text, Some(&places), |span, number| Found { span, number }).ok()
+        let mut ways = vec![Some(&places[..])];
+        if shape.text.as_ref().is_some_and(|text| !text.is_empty()) {
+            ways.push(None);
+        }
+        let found = |span, number| Found { span, number };
+        ways.into_iter().filter_map(|places| direct.find(text, places, found).ok()).collect()
     }
 
     proptest! {
@@ -321,16 +330,19 @@ mod tests {
             prop_assume!(pattern.is_ok());
             let pattern = pattern.unwrap();
             let oracle = regex::Regex::new(&pattern.translated).unwrap();
-            for text in texts {
-                let Some(found) = by_shape(&pattern, &text) else { break };
-                if let Some(Found { span, number: Some(number) }) = &found {
-                    prop_assert_eq!(Prefix::of(&text.as_bytes()[span.clone()]), Some(*number), "{} in {:?}", regex, text);
-                    prop_assert_eq!(number.len(), span.len());
+            let Some((direct, shape)) = compiled(&pattern) else { return Ok(()) };
+            for text in &texts {
+                for found in by_shape(&direct, shape, text) {
+                    if let Some(Found { span, number: Some(number) }) = &found {
+                        let read = Prefix::of(&text.as_bytes()[span.clone()]);
+                        prop_assert_eq!(read, Some(*number), "{} in {:?}", regex, text);
+                        prop_assert_eq!(number.len(), span.len());
+                    }
+                    let found = found.map(|found| found.span);
+                    let captures = oracle.captures(text);
+                    let expected = captures.map(|captures| captures.get(pattern.value_group).map(|group| group.range()));
+                    prop_assert_eq!(found.map(Some), expected, "{} in {:?}", regex, text);
                 }
-                let found = found.map(|found| found.span);
-                let captures = oracle.captures(&text);
-                let expected = captures.map(|captures| captures.get(pattern.value_group).map(|group| group.range()));
-                prop_assert_eq!(found.map(Some), expected, "{} in {:?}", regex, text);
             }
         }
     }
