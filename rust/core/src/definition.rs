@@ -137,12 +137,8 @@ impl Pattern {
                 .with_hint("give the group another name"));
         }
         let shape = Shape::of(&hir, value_group).filter(|_| labels.is_empty());
-        let mut literals = required_literals(&hir);
-        if let Some((literal, _)) = shape.as_ref().and_then(|shape| shape.literal.as_ref()) {
-            let best = vec![literal.clone()];
-            literals.retain(|set| *set != best);
-            literals.insert(0, best);
-        }
+        let known = shape.as_ref().and_then(|shape| shape.literal.as_ref());
+        let literals = required_literals(&hir, known.map(|(literal, _)| literal.as_slice()));
         Ok(Self(Arc::new(Analysed {
             translated: translation.pattern,
             hir,

@@ -11,17 +11,22 @@ const MAX_LEN: usize = 64;
 /// Classes with more members are not spelled out.
 const MAX_CLASS: u32 = 6;
 /// So many parts of a pattern may be tried as its literals; each has a bit in a byte.
-const MAX_CHOICES: usize = 8;
+const MAX_SETS: usize = 8;
 /// Shorter literals stand in nearly every record.
 const MIN_LEN: usize = 2;
 
-/// Sets of texts, of each of which one text stands in every match of `pattern`; the most selective set first.
-pub(crate) fn required_literals(pattern: &Hir) -> Vec<Set> {
-    let mut choices: Vec<Set> = choices(pattern).into_iter().filter_map(searchable).collect();
-    choices.sort_by_key(|set| std::cmp::Reverse(score(set)));
-    choices.dedup();
-    choices.truncate(MAX_CHOICES);
-    choices
+/// Texts of which one is required.
+pub(crate) type Set = Vec<Vec<u8>>;
+
+/// Sets of texts, of each of which one text stands in every match of `pattern`; the most selective set first, but
+/// before it the required text that is `preferred`.
+pub(crate) fn required_literals(pattern: &Hir, preferred: Option<&[u8]>) -> Vec<Set> {
+    let preferred = preferred.map(|literal| vec![literal.to_vec()]);
+    let mut others: Vec<Set> = sets_of(pattern).into_iter().filter_map(searchable).collect();
+    others.sort_by_key(|set| std::cmp::Reverse(score(set)));
+    others.dedup();
+    others.retain(|set| Some(set) != preferred.as_ref());
+    preferred.into_iter().chain(others).take(MAX_SETS).collect()
 }
 
 /// A set without what the search does not need; None where a text is too short to be searched for.
@@ -36,16 +41,13 @@ fn searchable(found: Set) -> Option<Set> {
 }
 
 /// What the parts of a pattern require, each by itself.
-fn choices(hir: &Hir) -> Vec<Set> {
+fn sets_of(hir: &Hir) -> Vec<Set> {
     match hir.kind() {
-        HirKind::Capture(capture) => choices(&capture.sub),
+        HirKind::Capture(capture) => sets_of(&capture.sub),
         HirKind::Concat(parts) if exact(hir).is_none() => sets_of_concat(parts),
         _ => required(hir).into_iter().collect(),
     }
 }
-
-/// Texts of which one is required.
-pub(crate) type Set = Vec<Vec<u8>>;
 
 fn required(hir: &Hir) -> Option<Set> {
     if let Some(exact) = exact(hir) {
@@ -224,7 +226,7 @@ mod tests {
 
     fn literals(pattern: &str) -> Option<Vec<String>> {
         let hir = regex_syntax::parse(pattern).unwrap();
-        let best = required_literals(&hir).into_iter().next()?;
+        let best = required_literals(&hir, None).into_iter().next()?;
         Some(best.into_iter().map(|text| String::from_utf8(text).unwrap()).collect())
     }
 
@@ -247,12 +249,23 @@ mod tests {
     #[test]
     fn every_part_of_a_pattern_is_a_choice() {
         let hir = regex_syntax::parse(r"epoch (?:\d+).*(?:loss=|error=)(\d+) ms").unwrap();
-        let found = required_literals(&hir);
+        let found = required_literals(&hir, None);
         let expected: [&[&str]; 3] = [&["error=", "loss="], &["epoch "], &[" ms"]];
         assert_eq!(found.len(), expected.len());
         for set in expected {
             let set: Vec<Vec<u8>> = set.iter().map(|text| text.as_bytes().to_vec()).collect();
             assert!(found.contains(&set), "{set:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn each_choice_has_a_bit_in_a_byte() {
+        let parts: Vec<String> = (0..12).map(|number| format!("part{number}q")).collect();
+        let hir = regex_syntax::parse(&parts.join(".*")).unwrap();
+        for preferred in [None, Some(&b"art3q"[..])] {
+            let sets = required_literals(&hir, preferred);
+            assert_eq!(sets.len(), u8::BITS as usize);
+            assert!(preferred.is_none_or(|preferred| sets[0] == [preferred]));
         }
     }
 
