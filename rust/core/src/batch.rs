@@ -26,7 +26,7 @@ const STEP: usize = 512;
 /// Makes record batches of one schema.
 pub(crate) struct Batcher {
     columns: Columns,
-    /// The columns that are filled: each once, and no timestamps, which no row has yet.
+    /// Each column once, and no lines where they are not counted.
     wanted: Vec<Column>,
     definitions: Arc<DefinitionSet>,
     metrics: Arc<StringArray>,
@@ -232,9 +232,9 @@ impl Filling {
             Column::Match => extend(&mut self.number, points.map(|point| point.number), room),
             Column::Definition => extend(&mut self.definition, points.map(|point| point.definition as i32), room),
             Column::Rank if !rows.rank.is_empty() => self.rank.extend_from_slice(&rows.rank[range]),
-            Column::Job if !rows.rank.is_empty() => self.origin[0].extend(&rows.origin[0], range),
-            Column::Host if !rows.rank.is_empty() => self.origin[1].extend(&rows.origin[1], range),
-            Column::Stream if !rows.rank.is_empty() => self.origin[2].extend(&rows.origin[2], range),
+            Column::Job if !rows.origin[0].valid.is_empty() => self.origin[0].extend(&rows.origin[0], range),
+            Column::Host if !rows.origin[1].valid.is_empty() => self.origin[1].extend(&rows.origin[1], range),
+            Column::Stream if !rows.origin[2].valid.is_empty() => self.origin[2].extend(&rows.origin[2], range),
             Column::Label(index) => self.labels[*index].extend(&rows.labels[*index], range),
             Column::Text => self.text.extend(&rows.text, range),
             Column::Timestamp | Column::Rank | Column::Job | Column::Host | Column::Stream => {}

@@ -409,7 +409,7 @@ impl State {
     }
 
     fn take_rows(&mut self) -> Rows {
-        // One record may add many to those that are enough.
+        // About as many will probably come again; the last record may bring a few more.
         let points = if self.rows.is_empty() { Vec::new() } else { self.spare.take(self.rows.len() * 17 / 16) };
         let next = Rows { points, ..Rows::default() };
         Rows { source: self.source, ..std::mem::replace(&mut self.rows, next) }

@@ -162,9 +162,12 @@ impl Matcher {
     pub fn new(definitions: Arc<DefinitionSet>, strategy: Strategy) -> Self {
         let patterns = definitions.patterns();
         let engines = patterns.iter().map(|pattern| Engine::new(pattern, strategy)).collect();
-        let (searched, always): (Vec<MetricId>, Vec<MetricId>) =
-            (0..patterns.len()).partition(|id| is_searched(&definitions, strategy, *id));
-        let search = Search::new(&definitions, |id| searched.binary_search(&id).is_ok(), vec![0; patterns.len()]);
+        let exhaustive = strategy == Strategy::Exhaustive;
+        let always = (0..patterns.len()).filter(|id| exhaustive || patterns[*id].literals.is_empty()).collect();
+        let search = match strategy {
+            Strategy::Prefiltered => Search::new(&definitions, vec![0; patterns.len()]),
+            Strategy::Exhaustive => Search::none(patterns.len()),
+        };
         let is_complex = patterns
             .iter()
             .zip(definitions.definitions())
@@ -245,8 +248,7 @@ impl Matcher {
         }
         (cache.hits, cache.joins) = (hits, joins);
         if cache.learned.is_due(block.len()) {
-            let searched = |id| is_searched(&self.definitions, self.strategy, id);
-            let revised = search.revised(&self.definitions, searched, |id| self.is_free(id), &mut cache.learned);
+            let revised = search.revised(&self.definitions, |id| self.is_free(id), &mut cache.learned);
             cache.search = revised.map_or(search, Arc::new);
         }
     }
@@ -421,7 +423,7 @@ impl Matcher {
             return;
         }
         let complex = self.complex.get_or_init(|| {
-            let has_literals = |id: &MetricId| is_searched(&self.definitions, self.strategy, *id);
+            let has_literals = |id: &MetricId| !self.definitions.patterns()[*id].literals.is_empty();
             let ids = (0..self.engines.len()).filter(|id| self.is_complex[*id] && has_literals(id));
             Confirm::new(&self.definitions, ids.collect(), self.strategy)
         });
@@ -500,11 +502,6 @@ impl Matcher {
         });
         made.as_ref()
     }
-}
-
-/// Whether a definition is searched for by literals; if not, it is tried on every record.
-fn is_searched(definitions: &DefinitionSet, strategy: Strategy, metric: MetricId) -> bool {
-    strategy == Strategy::Prefiltered && !definitions.patterns()[metric].literals.is_empty()
 }
 
 fn collect<'a>(search: &Search, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {

@@ -31,14 +31,17 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// For the definitions that `is_searched` is true of; `choices` says by which of their sets of literals.
-    pub fn new(definitions: &DefinitionSet, is_searched: impl Fn(MetricId) -> bool, choices: Vec<u8>) -> Self {
+    /// For a search for nothing.
+    pub fn none(definitions: usize) -> Self {
+        Self { prefilter: None, users: Vec::new(), first_user: vec![0], choices: vec![0; definitions] }
+    }
+
+    /// For all definitions that have literals; `choices` says by which of their sets.
+    pub fn new(definitions: &DefinitionSet, choices: Vec<u8>) -> Self {
         let mut pairs = Vec::new();
         for (id, (pattern, choice)) in definitions.patterns().iter().zip(&choices).enumerate() {
-            if is_searched(id) {
-                let literals = &pattern.literals[usize::from(*choice)];
-                pairs.extend(literals.iter().map(|literal| (literal.clone(), id as u32)));
-            }
+            let literals = pattern.literals.get(usize::from(*choice)).into_iter().flatten();
+            pairs.extend(literals.map(|literal| (literal.clone(), id as u32)));
         }
         pairs.sort_unstable();
         pairs.dedup();
@@ -65,23 +68,23 @@ impl Search {
         self.choices[metric]
     }
 
-    /// The same by other choices, if what was learned asks for some.
+    /// The same by other choices, if what was learned asks for some; only definitions that `is_free` is true of
+    /// may change theirs.
     pub fn revised(
         &self,
         definitions: &DefinitionSet,
-        is_searched: impl Fn(MetricId) -> bool,
         is_free: impl Fn(MetricId) -> bool,
         learned: &mut Learned,
     ) -> Option<Self> {
         let mut choices = self.choices.clone();
         for (metric, choice) in choices.iter_mut().enumerate() {
             let sets = definitions.patterns()[metric].literals.len();
-            if sets > 1 && is_searched(metric) && is_free(metric) {
+            if sets > 1 && is_free(metric) {
                 *choice = learned.choice(metric, *choice, sets as u8);
             }
         }
         learned.begin_next();
-        (choices != self.choices).then(|| Self::new(definitions, is_searched, choices))
+        (choices != self.choices).then(|| Self::new(definitions, choices))
     }
 }
 

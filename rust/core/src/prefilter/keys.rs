@@ -3,8 +3,6 @@
 //! Built once from the keys of all literals; asked at every place that fits a fingerprint, so a small
 //! bitmap, which stays in the first cache, answers most questions.
 
-use std::collections::HashSet;
-
 /// The loaded bytes end this far behind a fingerprint's first byte.
 pub(super) const AHEAD: usize = 3;
 
@@ -26,7 +24,6 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct Keys {
     masks: Vec<u64>,
-    multiplier: u64,
     bitmap: Vec<u64>,
     bitmap_shift: u32,
     /// Open addressing; an empty slot has no literals.
@@ -45,10 +42,6 @@ struct Slot {
 
 /// Bits of the largest bitmap: 16 KiB.
 const MAX_BITMAP: u32 = 17;
-/// So many keys are hashed in search of a multiplier that gives each a slot of its own.
-const MAX_HASHED: usize = 1 << 16;
-/// 2^64 divided by the golden ratio: its multiples spread evenly.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Keys {
     /// The table for keys in the order of their literals.
@@ -60,31 +53,21 @@ impl Keys {
         let groups: Vec<&[(Key, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
         let bits = (groups.len() * 16).next_power_of_two().ilog2().clamp(6, MAX_BITMAP);
         let slots_log = (groups.len() * 8).next_power_of_two().ilog2();
-        let slots_shift = 64 - slots_log;
-        let home = |multiplier, key: Key| (hash(multiplier, key.mask, key.value) >> slots_shift) as usize;
-        let homes = |multiplier: u64| {
-            let homes: HashSet<usize> = groups.iter().map(|group| home(multiplier, group[0].0)).collect();
-            homes.len()
-        };
-        // A key that is not at home costs a guess of the processor. A few keys can all be.
-        let multipliers = (0..MAX_HASHED / groups.len().max(1)).map(|index| GOLDEN.wrapping_mul(2 * index as u64 + 1));
-        let perfect = multipliers.clone().find(|multiplier| homes(*multiplier) == groups.len());
-        let multiplier = perfect.unwrap_or(GOLDEN);
         let mut table = Self {
             masks,
-            multiplier,
             bitmap: vec![0; 1 << (bits - 6)],
             bitmap_shift: 64 - bits,
             slots: vec![Slot::default(); 1 << slots_log],
-            slots_shift,
+            slots_shift: 64 - slots_log,
             literals: keys.iter().map(|(_, literal)| *literal).collect(),
         };
         let mut first = 0;
         for group in groups {
-            let key @ Key { mask, value } = group[0].0;
-            let bit = hash(multiplier, mask, value) >> table.bitmap_shift;
+            let Key { mask, value } = group[0].0;
+            let hash = hash(mask, value);
+            let bit = hash >> table.bitmap_shift;
             table.bitmap[(bit / 64) as usize] |= 1 << (bit % 64);
-            let mut at = home(multiplier, key);
+            let mut at = (hash >> table.slots_shift) as usize;
             while table.slots[at].len > 0 {
                 at = (at + 1) % table.slots.len();
             }
@@ -99,7 +82,7 @@ impl Keys {
     pub fn find(&self, bytes: u64, mut found: impl FnMut(u32)) {
         for &mask in &self.masks {
             let value = bytes & mask;
-            let hash = hash(self.multiplier, mask, value);
+            let hash = hash(mask, value);
             let bit = hash >> self.bitmap_shift;
             if self.bitmap[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
                 continue;
@@ -122,9 +105,10 @@ impl Keys {
 }
 
 #[inline]
-fn hash(multiplier: u64, mask: u64, value: u64) -> u64 {
-    let mixed = (value ^ mask.rotate_left(7)).wrapping_mul(multiplier);
-    (mixed ^ mixed >> 29).wrapping_mul(GOLDEN)
+fn hash(mask: u64, value: u64) -> u64 {
+    // The multiplier is 2^64 divided by the golden ratio: consecutive values spread evenly.
+    let mixed = (value ^ mask.rotate_left(7)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The eight bytes of `text` that end at `end`, the last one on top; zeros where there are none.
