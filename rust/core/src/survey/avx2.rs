@@ -5,10 +5,11 @@
 
 use std::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256,
-    _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_srli_epi16, _mm256_sub_epi8,
 };
 
-use super::{Bits, Classes, Step, Survey, around, left_tables, noted_table};
+use super::{Bits, Classes, Step, Survey, around, behind_colours, left_tables, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -75,40 +76,59 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         Step { lf: join(lf), others: join(noted) ^ join(lf), fits }
     });
     if framing.terminal {
-        survey.census.raw_esc |= ignore(block, &mut survey.noted[..found.0], &classes.lefts);
+        pass_over(survey, block, &classes.lefts, found.0);
     }
     survey.note(block, framing, &classes.lefts, found);
 }
 
-/// Takes out the ESC that join nothing; whether there was one.
-#[target_feature(enable = "avx2")]
-fn ignore(block: &[u8], noted: &mut [Bits], lefts: &[bool; 256]) -> bool {
+/// Notes what is frequent and simple in the first `noted` of the marks to look at, and takes it out there: ESC that
+/// join nothing, escaped TABs, `#` alone, and CR. Terminal text only.
+#[target_feature(enable = "avx2,popcnt")]
+fn pass_over(survey: &mut Survey, block: &[u8], lefts: &[bool; 256], noted: usize) {
+    let Survey { census, marks, .. } = survey;
     let (low, high, wide) = left_tables(lefts);
-    let (low, high, zero) = (twice(&low), twice(&high), _mm256_setzero_si256());
-    let (nibble, escape) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x1b));
-    let mut any = 0;
-    for Bits { word, bits } in noted {
+    let (low, high, nibble) = (twice(&low), twice(&high), _mm256_set1_epi8(15));
+    for Bits { word, bits } in &mut survey.noted[..noted] {
         let Some(around) = around(block, *word) else { continue };
-        let esc = [1, 33].map(|from| mask(_mm256_cmpeq_epi8(load(around, from), escape)));
-        if esc == [0, 0] {
-            continue;
-        }
-        let ignored = join([0, 32].map(|from| {
-            let before = load(around, from);
-            let below = _mm256_shuffle_epi8(low, _mm256_and_si256(before, nibble));
-            let above = _mm256_and_si256(_mm256_srli_epi16::<4>(before), nibble);
-            let stops = mask(_mm256_cmpeq_epi8(_mm256_and_si256(below, _mm256_shuffle_epi8(high, above)), zero));
-            let not_ascii = if wide { mask(before) } else { 0 };
-            let is =
-                |at: usize, byte: u8| mask(_mm256_cmpeq_epi8(load(around, from + at), _mm256_set1_epi8(byte as i8)));
+        let halves = |at: usize| [load(around, at), load(around, at + 32)];
+        let is = |at: usize, byte: u8| {
+            join(halves(1 + at).map(|half| mask(_mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)))))
+        };
+        let esc = is(0, 0x1b);
+        if esc != 0 {
+            let stops = join(halves(0).map(|before| {
+                let below = _mm256_shuffle_epi8(low, _mm256_and_si256(before, nibble));
+                let above = _mm256_and_si256(_mm256_srli_epi16::<4>(before), nibble);
+                let left = _mm256_and_si256(below, _mm256_shuffle_epi8(high, above));
+                let stops = mask(_mm256_cmpeq_epi8(left, _mm256_setzero_si256()));
+                if wide { stops & !mask(before) } else { stops }
+            }));
+            let csi = esc & is(1, b'[');
             // `ESC [ 0 m LF`
-            let resets = is(3, b'0') & is(4, b'm') & is(5, b'\n');
-            esc[from / 32] & is(2, b'[') & (resets | (stops & !not_ascii))
-        }));
-        any |= ignored;
-        *bits &= !ignored;
+            let resets = is(2, b'0') & is(3, b'm') & is(4, b'\n');
+            let digits = join(halves(1).map(|half| {
+                let above_zero = _mm256_sub_epi8(half, _mm256_set1_epi8(b'0' as i8));
+                mask(_mm256_cmpeq_epi8(_mm256_min_epu8(above_zero, _mm256_set1_epi8(9)), above_zero))
+            }));
+            let ignored = csi & (resets | behind_colours(csi, digits, is(0, b'm')) | stops);
+            census.raw_esc |= ignored != 0;
+            *bits &= !ignored;
+        }
+        let hashes = is(0, b'#');
+        if hashes != 0 {
+            let escapes = hashes & is(1, b'0');
+            let tabs = escapes & is(2, b'1') & is(3, b'1');
+            census.escapes[0] += u64::from(tabs.count_ones());
+            *bits &= !hashes | (escapes & !tabs);
+        }
+        let cr = is(0, b'\r');
+        if cr != 0 {
+            census.raw_cr_or_bs = true;
+            census.bare_cr += u64::from((cr & !is(1, b'\n')).count_ones());
+            marks[*word].ends |= cr;
+            *bits &= !cr;
+        }
     }
-    any != 0
 }
 
 fn join([left, right]: [u32; 2]) -> u64 {

@@ -3,11 +3,12 @@
 //! The same steps as in `avx2`, in a third of the instructions.
 
 use std::arch::x86_64::{
-    __m512i, _mm_loadu_si128, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512,
-    _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_test_epi8_mask,
+    __m512i, _mm_loadu_si128, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask,
+    _mm512_loadu_si512, _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_sub_epi8,
+    _mm512_test_epi8_mask,
 };
 
-use super::{Bits, Classes, Step, Survey, WORD, around, left_tables, noted_table};
+use super::{Bits, Classes, Step, Survey, WORD, around, behind_colours, left_tables, noted_table};
 use crate::record::Framing;
 
 pub(super) fn is_available() -> bool {
@@ -53,39 +54,53 @@ fn run<const WIDTH: usize>(survey: &mut Survey, block: &[u8], framing: Framing, 
         Step { lf, others, fits }
     });
     if framing.terminal {
-        survey.census.raw_esc |= ignore(block, &mut survey.noted[..found.0], &classes.lefts);
+        pass_over(survey, block, &classes.lefts, found.0);
     }
     survey.note(block, framing, &classes.lefts, found);
 }
 
-/// Takes out the ESC that join nothing; whether there was one.
-#[target_feature(enable = "avx512f,avx512bw")]
-fn ignore(block: &[u8], noted: &mut [Bits], lefts: &[bool; 256]) -> bool {
+/// Notes what is frequent and simple in the first `noted` of the marks to look at, and takes it out there: ESC that
+/// join nothing, escaped TABs, `#` alone, and CR. Terminal text only.
+#[target_feature(enable = "avx512f,avx512bw,popcnt")]
+fn pass_over(survey: &mut Survey, block: &[u8], lefts: &[bool; 256], noted: usize) {
+    let Survey { census, marks, .. } = survey;
     let (low, high, wide) = left_tables(lefts);
-    let (low, high) = (four_times(&low), four_times(&high));
-    let (nibble, escape, bracket) = (_mm512_set1_epi8(15), _mm512_set1_epi8(0x1b), _mm512_set1_epi8(b'[' as i8));
-    let mut any = 0;
-    for Bits { word, bits } in noted {
+    let (low, high, nibble) = (four_times(&low), four_times(&high), _mm512_set1_epi8(15));
+    for Bits { word, bits } in &mut survey.noted[..noted] {
         let Some(around) = around(block, *word) else { continue };
-        let esc = _mm512_cmpeq_epi8_mask(load(around, 1), escape);
-        if esc == 0 {
-            continue;
+        let here = load(around, 1);
+        let is = |at: usize, byte: u8| _mm512_cmpeq_epi8_mask(load(around, 1 + at), _mm512_set1_epi8(byte as i8));
+        let esc = is(0, 0x1b);
+        if esc != 0 {
+            let before = load(around, 0);
+            let below = _mm512_shuffle_epi8(low, _mm512_and_si512(before, nibble));
+            let above = _mm512_and_si512(_mm512_srli_epi16::<4>(before), nibble);
+            let goes_on = _mm512_test_epi8_mask(below, _mm512_shuffle_epi8(high, above));
+            let not_ascii = if wide { _mm512_movepi8_mask(before) } else { 0 };
+            let csi = esc & is(1, b'[');
+            // `ESC [ 0 m LF`
+            let resets = is(2, b'0') & is(3, b'm') & is(4, b'\n');
+            let above_zero = _mm512_sub_epi8(here, _mm512_set1_epi8(b'0' as i8));
+            let digits = _mm512_cmplt_epu8_mask(above_zero, _mm512_set1_epi8(10));
+            let ignored = csi & (resets | behind_colours(csi, digits, is(0, b'm')) | (!goes_on & !not_ascii));
+            census.raw_esc |= ignored != 0;
+            *bits &= !ignored;
         }
-        let before = load(around, 0);
-        let below = _mm512_shuffle_epi8(low, _mm512_and_si512(before, nibble));
-        let above = _mm512_and_si512(_mm512_srli_epi16::<4>(before), nibble);
-        let goes_on = _mm512_test_epi8_mask(below, _mm512_shuffle_epi8(high, above));
-        let not_ascii = if wide { _mm512_movepi8_mask(before) } else { 0 };
-        let csi = _mm512_cmpeq_epi8_mask(load(around, 2), bracket);
-        // `ESC [ 0 m LF`
-        let resets = _mm512_cmpeq_epi8_mask(load(around, 3), _mm512_set1_epi8(b'0' as i8))
-            & _mm512_cmpeq_epi8_mask(load(around, 4), _mm512_set1_epi8(b'm' as i8))
-            & _mm512_cmpeq_epi8_mask(load(around, 5), _mm512_set1_epi8(b'\n' as i8));
-        let ignored = esc & csi & (resets | (!goes_on & !not_ascii));
-        any |= ignored;
-        *bits &= !ignored;
+        let hashes = is(0, b'#');
+        if hashes != 0 {
+            let escapes = hashes & is(1, b'0');
+            let tabs = escapes & is(2, b'1') & is(3, b'1');
+            census.escapes[0] += u64::from(tabs.count_ones());
+            *bits &= !hashes | (escapes & !tabs);
+        }
+        let cr = is(0, b'\r');
+        if cr != 0 {
+            census.raw_cr_or_bs = true;
+            census.bare_cr += u64::from((cr & !is(1, b'\n')).count_ones());
+            marks[*word].ends |= cr;
+            *bits &= !cr;
+        }
     }
-    any != 0
 }
 
 #[inline]

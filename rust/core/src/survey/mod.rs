@@ -317,12 +317,33 @@ fn push_if(places: &mut Vec<usize>, place: usize, condition: bool) {
 /// Whether taking out the escape sequence at `esc`, which goes on at `next`, may join the parts of a literal.
 ///
 /// A sequence of another kind than `ESC [` may take out more than itself. The reset of colours at a line's end is
-/// told apart because nearly every coloured line has one.
+/// told apart because nearly every coloured line has one, and a sequence behind a colour because the two are taken
+/// out together: what they join is told of at the first.
 #[inline]
 fn may_join(block: &[u8], lefts: &[bool; 256], esc: usize, next: usize) -> bool {
     let follows = esc > 0 && lefts[usize::from(block[esc - 1])];
     let ends_line = block.get(next..next + 4) == Some(b"[0m\n");
-    (follows & !ends_line) | (block.get(next) != Some(&b'['))
+    (follows && !ends_line && !ends_with_colour(&block[..esc])) || (block.get(next) != Some(&b'['))
+}
+
+/// Whether a text ends with a sequence of one colour: `ESC [ d m` or `ESC [ d d m`, with `d` for a digit.
+fn ends_with_colour(text: &[u8]) -> bool {
+    let digits = match text {
+        [.., b'[', b'0'..=b'9', b'm'] => 1,
+        [.., b'[', b'0'..=b'9', b'0'..=b'9', b'm'] => 2,
+        _ => return false,
+    };
+    let before = &text[..text.len() - digits - 2];
+    before.ends_with(b"\x1b") || before.ends_with(b"#033")
+}
+
+/// The ESC among 64 bytes that stand behind a colour: the number of a bit is the place in the 64 bytes. `csi` are
+/// those that `[` follows. A colour that began in front of the 64 bytes is not seen.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn behind_colours(csi: u64, digits: u64, ms: u64) -> u64 {
+    let one_digit = csi & digits >> 2;
+    (one_digit & ms >> 3) << 4 | (one_digit & digits >> 3 & ms >> 4) << 5
 }
 
 fn count_between(marks: &[Mark]) -> u32 {
@@ -421,7 +442,7 @@ mod tests {
             4 => "[a-c': #015]{0,9}".prop_map(String::into_bytes),
             2 => proptest::sample::select(vec![
                 &b"\n"[..], b"\r", b"\r\n", b"\x08", b"\x08\x08", b"#015", b"#010", b"#010#010", b"#011", b"#033[1m",
-                b"\x1b[0m", b"a\x1b[0m\n", b"a\x1b[0m", b"a\x1b[", b"a\x1b]", b"#", b"#0", b"#01", b"\xe2\x96\x88", b"\xff", b"\0",
+                b"\x1b[0m", b"a\x1b[0m\n", b"a\x1b[0m", b"a\x1b[", b"a\x1b]", b"\x1b[31m", b"[3m", b"#", b"#0", b"#01", b"\xe2\x96\x88", b"\xff", b"\0",
             ]).prop_map(<[u8]>::to_vec),
             1 => (0..200_usize).prop_map(|len| vec![b'x'; len]),
         ];
@@ -431,6 +452,7 @@ mod tests {
     fn classes(width: usize) -> Classes {
         let mut classes = Classes { width, ..Classes::default() };
         classes.lefts[usize::from(b'a')] = true;
+        classes.lefts[usize::from(b'm')] = true;
         for (bit, text) in [b"a: ", b"':\xe2", b"#01"].iter().enumerate() {
             for (position, byte) in text.iter().enumerate() {
                 classes.low[position][usize::from(byte & 15)] |= 1 << bit;
