@@ -125,10 +125,6 @@ struct State {
     spare: Spare,
     tally: Tally,
     definitions: Vec<Option<Box<DefinitionReport>>>,
-    /// Records that each definition was tried on.
-    tried: Vec<u64>,
-    /// The definitions that were tried at all.
-    touched: Vec<MetricId>,
     rejected: Option<Rejected>,
 }
 
@@ -163,8 +159,6 @@ impl Extractor {
             spare,
             tally: Tally::default(),
             definitions: vec![None; set.len()],
-            tried: vec![0; set.len()],
-            touched: Vec::new(),
             rejected: None,
         };
         let mut cache = matcher.cache();
@@ -307,10 +301,9 @@ impl Extractor {
     /// The counts of the source or split.
     pub fn take_tally(&mut self) -> Tally {
         let mut tally = std::mem::take(&mut self.state.tally);
-        self.state.touched.sort_unstable();
-        for id in self.state.touched.drain(..) {
+        for (id, candidates) in self.cache.take_tried() {
             let mut report = self.state.definitions[id].take().unwrap_or_default();
-            report.candidates = std::mem::take(&mut self.state.tried[id]);
+            report.candidates = candidates;
             report.searched_by = self.cache.searched_by(id);
             tally.definitions.push((id, *report));
         }
@@ -458,15 +451,8 @@ impl Visitor for Visit<'_, '_> {
         self.go_on
     }
 
-    fn tried(&mut self, metric: MetricId, time: Option<Duration>) {
-        let tried = &mut self.state.tried[metric];
-        *tried += 1;
-        if *tried == 1 {
-            self.state.touched.push(metric);
-        }
-        if let Some(time) = time {
-            self.state.definitions[metric].get_or_insert_default().cost += time * TIMED;
-        }
+    fn timed(&mut self, metric: MetricId, time: Duration) {
+        self.state.definitions[metric].get_or_insert_default().cost += time * TIMED;
     }
 
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId) {
@@ -499,7 +485,7 @@ impl State {
             Err(reason) => return self.reject(line, offset, text, found, reason),
         };
         let report = self.definitions[found.metric].get_or_insert_default();
-        report.point(number.value);
+        report.values.add(number.value);
         if number.trimmed || number.underflow || value::is_truncated(haystack, &number) {
             self.tell(line, text, found, &number);
         }

@@ -29,7 +29,7 @@
 //! decoder.decode(b"ss': 2.5e-1, 'epoch': 2}\n")?;
 //! decoder.finish()?;
 //! assert_eq!(decoder.flush().unwrap().num_rows(), 2);
-//! assert_eq!(decoder.report().definitions[0].last, Some(0.25));
+//! assert_eq!(decoder.report().definitions[0].values.last(), Some(0.25));
 //! # Ok::<(), metricsieve_core::Error>(())
 //! ```
 
@@ -62,7 +62,7 @@ pub use dialect::Warning;
 pub use error::{Error, ErrorKind};
 pub use extract::{ExtractOptions, OnReject, Rejected};
 pub use matcher::{Cache, Matcher, Strategy};
-pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport};
+pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values};
 pub use scan::{Scan, ScanError, ScanOptions};
 pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
 pub use source::{Compression, Decompressed, SourceFile, detect};

@@ -67,6 +67,69 @@ impl Counted {
     }
 }
 
+/// The values of a definition's points, in row order.
+#[derive(Debug, Clone, Copy)]
+pub struct Values {
+    count: u64,
+    first: f64,
+    last: f64,
+    /// Greater than `max` while there is none.
+    min: f64,
+    max: f64,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { count: 0, first: f64::NAN, last: f64::NAN, min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
+}
+
+impl Values {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first one in row order.
+    pub fn first(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.first)
+    }
+
+    /// The last one in row order.
+    pub fn last(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.last)
+    }
+
+    /// The smallest one, NaN left out.
+    pub fn min(&self) -> Option<f64> {
+        (self.min <= self.max).then_some(self.min)
+    }
+
+    /// The largest one, NaN left out.
+    pub fn max(&self) -> Option<f64> {
+        (self.min <= self.max).then_some(self.max)
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.merge(Self { count: 1, first: value, last: value, min: value, max: value });
+    }
+
+    /// Adds values that come later. A NaN is neither smaller nor larger than another.
+    #[inline]
+    fn merge(&mut self, later: Self) {
+        if self.count == 0 {
+            self.first = later.first;
+        }
+        if later.count > 0 {
+            self.last = later.last;
+        }
+        self.count += later.count;
+        self.min = if later.min < self.min { later.min } else { self.min };
+        self.max = if later.max > self.max { later.max } else { self.max };
+    }
+}
+
 /// What one definition found.
 #[derive(Debug, Clone, Default)]
 pub struct DefinitionReport {
@@ -74,8 +137,8 @@ pub struct DefinitionReport {
     pub candidates: u64,
     /// Time that took, estimated from every 64th of them; depends on the strategy, too.
     pub cost: Duration,
-    /// Accepted values.
-    pub points: u64,
+    /// The accepted ones: the points.
+    pub values: Values,
     /// Rejected texts, in the order of [`Reject::ALL`].
     pub rejects: [u64; 3],
     /// The first three of each reason.
@@ -93,14 +156,6 @@ pub struct DefinitionReport {
     /// Bits of the sets of literals it was searched for by; [`Pattern::searched_by`](crate::Pattern::searched_by)
     /// tells the texts.
     pub searched_by: u8,
-    /// First value in row order.
-    pub first: Option<f64>,
-    /// Last value in row order.
-    pub last: Option<f64>,
-    /// Smallest value, NaN left out.
-    pub min: Option<f64>,
-    /// Largest value, NaN left out.
-    pub max: Option<f64>,
     /// Sources with a point.
     pub sources_with_points: u64,
     /// The first three sources without one.
@@ -108,22 +163,6 @@ pub struct DefinitionReport {
 }
 
 impl DefinitionReport {
-    pub(crate) fn point(&mut self, value: f64) {
-        if self.points == 0 {
-            self.first = Some(value);
-        }
-        self.points += 1;
-        self.last = Some(value);
-        self.range(value, value);
-    }
-
-    fn range(&mut self, low: f64, high: f64) {
-        if !low.is_nan() {
-            self.min = Some(self.min.map_or(low, |min| min.min(low)));
-            self.max = Some(self.max.map_or(high, |max| max.max(high)));
-        }
-    }
-
     pub(crate) fn reject(&mut self, reason: Reject, example: impl FnOnce() -> Example) {
         self.rejects[reason as usize] += 1;
         let examples = &mut self.reject_examples[reason as usize];
@@ -136,7 +175,6 @@ impl DefinitionReport {
         self.candidates += other.candidates;
         self.searched_by |= other.searched_by;
         self.cost += other.cost;
-        self.points += other.points;
         self.percent += other.percent;
         for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {
             *mine += theirs;
@@ -149,11 +187,7 @@ impl DefinitionReport {
         self.truncated.merge(other.truncated, line_base);
         self.underflow.merge(other.underflow, line_base);
         self.over_budget.merge(other.over_budget, line_base);
-        self.first = self.first.or(other.first);
-        self.last = other.last.or(self.last);
-        if let (Some(low), Some(high)) = (other.min, other.max) {
-            self.range(low, high);
-        }
+        self.values.merge(other.values);
     }
 }
 
@@ -287,7 +321,7 @@ impl Report {
 
     /// Accepted values of all definitions.
     pub fn points(&self) -> u64 {
-        self.definitions.iter().map(|definition| definition.points).sum()
+        self.definitions.iter().map(|definition| definition.values.count()).sum()
     }
 
     /// Rejected texts of all definitions.
@@ -319,8 +353,8 @@ impl Report {
         self.cut_off += tally.cut_off;
         self.candidates += tally.candidates;
         for (id, definition) in tally.definitions {
-            if definition.points > 0 {
-                self.current.points += definition.points;
+            if definition.values.count() > 0 {
+                self.current.points += definition.values.count();
                 self.found_in_current[id] = true;
             }
             self.definitions[id].merge(definition, line_base);

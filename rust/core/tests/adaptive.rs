@@ -66,5 +66,5 @@ fn a_pattern_may_have_more_parts_than_are_tried() {
     let common = format!("{} aloss=none\n", reversed.join(" "));
     let log = common.repeat(10_000) + &format!("{} bloss=7\n", parts.join(" ")) + &common.repeat(10);
     let (rows, report) = scan(&log, Definition::new("loss", regex), 1);
-    assert_eq!((rows, report.definitions[0].last), (1, Some(7.0)));
+    assert_eq!((rows, report.definitions[0].values.last()), (1, Some(7.0)));
 }

@@ -58,7 +58,7 @@ fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[St
     let dict = PyDict::new(py);
     dict.set_item("candidates", counts.candidates)?;
     dict.set_item("cost_seconds", counts.cost.as_secs_f64())?;
-    dict.set_item("points", counts.points)?;
+    dict.set_item("points", counts.values.count())?;
     let (rejects, examples) = (PyDict::new(py), PyDict::new(py));
     for reason in Reject::ALL {
         let index = reason as usize;
@@ -76,10 +76,10 @@ fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[St
     dict.set_item("truncated", counted(py, &counts.truncated, labels)?)?;
     dict.set_item("underflow", counted(py, &counts.underflow, labels)?)?;
     dict.set_item("over_budget", counted(py, &counts.over_budget, labels)?)?;
-    dict.set_item("first", counts.first)?;
-    dict.set_item("last", counts.last)?;
-    dict.set_item("min", counts.min)?;
-    dict.set_item("max", counts.max)?;
+    dict.set_item("first", counts.values.first())?;
+    dict.set_item("last", counts.values.last())?;
+    dict.set_item("min", counts.values.min())?;
+    dict.set_item("max", counts.values.max())?;
     dict.set_item("sources_with_points", counts.sources_with_points)?;
     let without: Vec<_> = counts.sources_without.iter().map(|source| &labels[*source]).collect();
     dict.set_item("sources_without", without)?;

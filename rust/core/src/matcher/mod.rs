@@ -14,6 +14,7 @@ mod nonempty;
 mod quick;
 mod search;
 mod shape;
+mod tasks;
 mod walk;
 
 use std::{
@@ -38,6 +39,7 @@ use captures::{Captures, Engine};
 use confirm::{Confirm, SetCaches};
 use direct::{Direct, Shared};
 use search::{Learned, Search};
+use tasks::{CONFIRMED, Task, Tasks};
 
 /// `all` and `last` may look at this many bytes of a record again, summed over their matches.
 const ITERATION_BUDGET: u64 = 1 << 30;
@@ -90,14 +92,12 @@ pub struct Cache {
     confirmed: Vec<MetricId>,
     hits: Vec<Hit>,
     joins: Vec<usize>,
-    tasks: Vec<Task>,
+    tasks: Tasks,
     /// Of a record's text, where it is not what stands in the block.
     text_survey: Survey,
     text_hits: Vec<Hit>,
     /// Definitions tried so far.
     tried: u32,
-    /// Scratch memory of sorting tasks.
-    slots: [usize; 64],
 }
 
 impl Cache {
@@ -106,22 +106,16 @@ impl Cache {
         self.learned.judge_after(bytes);
     }
 
+    /// The definitions that were tried since this was asked last, ascending, and on how many records.
+    pub(crate) fn take_tried(&mut self) -> Vec<(MetricId, u64)> {
+        self.learned.take_tried()
+    }
+
     /// The bit of the set of literals that a definition is searched for by now.
     pub(crate) fn searched_by(&self, metric: MetricId) -> u8 {
         1 << self.search.choice(metric)
     }
 }
-
-/// A definition to be tried on a record: the order is that of the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Task {
-    metric: u32,
-    /// Where its literal begins; [`CONFIRMED`] where it has none.
-    literal: usize,
-}
-
-/// Stands for the place of a literal that there is none of: the definition is known to match.
-const CONFIRMED: usize = usize::MAX;
 
 /// A match of one definition in one record.
 pub(crate) struct Match<'a> {
@@ -147,8 +141,8 @@ impl Match<'_> {
 pub(crate) trait Visitor {
     /// A match of the record at `record` (bytes of the block). False ends the block.
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool;
-    /// A definition was tried on a record; how long it took, now and then.
-    fn tried(&mut self, metric: MetricId, time: Option<Duration>);
+    /// How long it took to try a definition on a record; one in [`TIMED`] is told of.
+    fn timed(&mut self, metric: MetricId, time: Duration);
     /// `all` or `last` gave up in this record.
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId);
     /// The record is through; `matched` says whether any definition matched. False ends the block.
@@ -214,11 +208,10 @@ impl Matcher {
             confirmed: Vec::new(),
             hits: Vec::new(),
             joins: Vec::new(),
-            tasks: Vec::new(),
+            tasks: Tasks::default(),
             text_survey: Survey::default(),
             text_hits: Vec::new(),
             tried: 0,
-            slots: [0; 64],
         }
     }
 
@@ -350,14 +343,13 @@ impl Matcher {
             text_survey,
             text_hits,
             tried,
-            slots,
             ..
         } = cache;
         tasks.clear();
         let text = match self.as_it_stands(&block[record.clone()], census) {
             Some(text) => {
                 // A literal that begins in front of the record lies half in an escaped terminator.
-                collect(search, hits.iter().filter(|hit| hit.start >= record.start), record.start, tasks);
+                tasks.add_hits(search, hits.iter().filter(|hit| hit.start >= record.start), record.start);
                 Text::plain(text)
             }
             None => {
@@ -365,26 +357,29 @@ impl Matcher {
                 if let Some(prefilter) = &search.prefilter {
                     text_survey.take(text.text.as_bytes(), Framing { terminal: false }, prefilter.classes());
                     prefilter.confirm(text.text.as_bytes(), &text_survey.places, text_hits);
-                    collect(search, text_hits.iter(), 0, tasks);
+                    tasks.add_hits(search, text_hits.iter(), 0);
                 }
                 text
             }
         };
         if !self.always.is_empty() {
             self.always.which(text.text, always, confirmed);
-            tasks.extend(confirmed.iter().map(|metric| Task { metric: *metric as u32, literal: CONFIRMED }));
+            confirmed.iter().for_each(|metric| tasks.add(*metric as u32, CONFIRMED));
         }
-        sort(tasks, slots);
-        self.confirm_together(text.text, tasks, complex, confirmed);
+        if self.some_complex {
+            self.confirm_together(text.text, tasks, complex, confirmed);
+        }
+        tasks.sort();
         let mut matched = false;
-        for tasks in tasks.chunk_by(|a, b| a.metric == b.metric) {
+        while let Some((metric, tasks)) = tasks.next() {
             *tried = tried.wrapping_add(1);
             let begin = tried.is_multiple_of(TIMED).then(Instant::now);
-            let metric = tasks[0].metric as usize;
             let places = (search.choice(metric) == 0).then_some(tasks);
             let mut found = false;
             let go_on = self.definition(captures, &record, &text, metric, places, &mut found, visitor);
-            visitor.tried(metric, begin.map(|begin| begin.elapsed()));
+            if let Some(begin) = begin {
+                visitor.timed(metric, begin.elapsed());
+            }
             learned.tried(metric, found);
             matched |= found;
             if !go_on {
@@ -411,15 +406,9 @@ impl Matcher {
     }
 
     /// Drops the definitions that do not match, where many would each have to be tried by the regex engine.
-    fn confirm_together(
-        &self,
-        text: &str,
-        tasks: &mut Vec<Task>,
-        caches: &mut SetCaches,
-        confirmed: &mut Vec<MetricId>,
-    ) {
+    fn confirm_together(&self, text: &str, tasks: &mut Tasks, caches: &mut SetCaches, confirmed: &mut Vec<MetricId>) {
         let is_open = |task: &Task| task.literal != CONFIRMED && self.is_complex[task.metric as usize];
-        if !self.some_complex || tasks.len() <= FEW || tasks.iter().filter(|task| is_open(task)).count() <= FEW {
+        if tasks.all().iter().filter(|task| is_open(task)).count() <= FEW {
             return;
         }
         let complex = self.complex.get_or_init(|| {
@@ -504,12 +493,6 @@ impl Matcher {
     }
 }
 
-fn collect<'a>(search: &Search, hits: impl Iterator<Item = &'a Hit>, base: usize, tasks: &mut Vec<Task>) {
-    for hit in hits {
-        tasks.extend(search.users(hit.literal).iter().map(|user| Task { metric: *user, literal: hit.start - base }));
-    }
-}
-
 /// The same as the standard library's, which looks at up to 31 bytes at the end one by one.
 #[inline]
 fn is_ascii(text: &[u8]) -> bool {
@@ -517,30 +500,6 @@ fn is_ascii(text: &[u8]) -> bool {
     let words = text.as_chunks::<16>().0.iter().map(|word| u128::from_ne_bytes(*word));
     let seen = words.fold(u128::from_ne_bytes(*last), |seen, word| seen | word);
     seen & 0x8080_8080_8080_8080_8080_8080_8080_8080 == 0
-}
-
-/// Sorts the definitions to be tried on a record.
-///
-/// Mostly they are a handful out of few definitions, each once: their bits in a word are in order without a
-/// comparison, of which none could be predicted.
-fn sort(tasks: &mut [Task], literals: &mut [usize; 64]) {
-    let mut present = 0_u64;
-    for task in tasks.iter() {
-        let bit = 1_u64.checked_shl(task.metric).unwrap_or(0);
-        if bit == 0 || present & bit != 0 {
-            if !tasks.is_sorted() {
-                tasks.sort_unstable();
-            }
-            return;
-        }
-        present |= bit;
-        literals[task.metric as usize] = task.literal;
-    }
-    for task in tasks.iter_mut() {
-        let metric = present.trailing_zeros();
-        present &= present.wrapping_sub(1);
-        *task = Task { metric, literal: literals[metric as usize] };
-    }
 }
 
 /// Takes the first items off that stand before `limit`.

@@ -14,7 +14,7 @@ use crate::{
 /// After the first time literals are judged again when four times as many bytes were seen, up to this.
 const MAX_INTERVAL: u64 = 64 << 20;
 /// Of so many candidates at least one must match.
-const MIN_MATCHES: u32 = 50;
+const MIN_MATCHES: u64 = 50;
 /// Fewer candidates than one in so many bytes cost next to nothing.
 const RARE: u64 = 16 << 10;
 
@@ -91,17 +91,38 @@ impl Search {
 /// What one thread has learned.
 #[derive(Debug)]
 pub(super) struct Learned {
-    /// Records that each definition was tried on since the last judgement, and those of them that matched.
-    counts: Vec<[u32; 2]>,
+    counts: Vec<Counts>,
+    /// Definitions that were tried since their counts were taken.
+    touched: Vec<MetricId>,
+    /// The counts at the last judgement: records, and those that matched.
+    judged: Vec<[u64; 2]>,
     bytes: u64,
     interval: u64,
     /// Of definitions that were once searched for in vain: candidates a byte, by choice.
     rates: HashMap<MetricId, HashMap<u8, f64>>,
 }
 
+/// Of one definition, from the beginning on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    /// Records that it was tried on.
+    tried: u64,
+    /// Those of them that matched.
+    matched: u64,
+    /// Those that were told of.
+    told: u64,
+}
+
 impl Learned {
     pub fn new(definitions: usize) -> Self {
-        Self { counts: vec![[0; 2]; definitions], bytes: 0, interval: MAX_INTERVAL, rates: HashMap::new() }
+        Self {
+            counts: vec![Counts::default(); definitions],
+            touched: Vec::new(),
+            judged: vec![[0; 2]; definitions],
+            bytes: 0,
+            interval: MAX_INTERVAL,
+            rates: HashMap::new(),
+        }
     }
 
     /// Judges after so many bytes for the first time.
@@ -112,8 +133,22 @@ impl Learned {
     #[inline]
     pub fn tried(&mut self, metric: MetricId, matched: bool) {
         let counts = &mut self.counts[metric];
-        counts[0] = counts[0].wrapping_add(1);
-        counts[1] = counts[1].wrapping_add(u32::from(matched));
+        if counts.tried == counts.told {
+            self.touched.push(metric);
+        }
+        counts.tried += 1;
+        counts.matched += u64::from(matched);
+    }
+
+    /// The definitions that were tried since this was asked last, ascending, and on how many records.
+    pub fn take_tried(&mut self) -> Vec<(MetricId, u64)> {
+        self.touched.sort_unstable();
+        let counts = &mut self.counts;
+        let taken = self.touched.drain(..).map(|metric| {
+            let Counts { tried, told, .. } = &mut counts[metric];
+            (metric, *tried - std::mem::replace(told, *tried))
+        });
+        taken.collect()
     }
 
     /// Counts a block; whether it is time to judge.
@@ -123,20 +158,23 @@ impl Learned {
     }
 
     fn choice(&mut self, metric: MetricId, current: u8, sets: u8) -> u8 {
-        let [tried, matched] = self.counts[metric];
-        let is_rare = u64::from(tried) * RARE < self.bytes;
-        if tried == 0 || is_rare || matched.saturating_mul(MIN_MATCHES) >= tried {
+        let (counts, [tried, matched]) = (self.counts[metric], self.judged[metric]);
+        let (tried, matched) = (counts.tried - tried, counts.matched - matched);
+        let is_rare = tried * RARE < self.bytes;
+        if tried == 0 || is_rare || matched * MIN_MATCHES >= tried {
             return current;
         }
         let rates = self.rates.entry(metric).or_default();
-        rates.insert(current, f64::from(tried) / self.bytes as f64);
+        rates.insert(current, tried as f64 / self.bytes as f64);
         let untried = (0..sets).find(|choice| !rates.contains_key(choice));
         let best = || rates.iter().min_by(|a, b| a.1.total_cmp(b.1).then(a.0.cmp(b.0))).map(|(choice, _)| *choice);
         untried.or_else(best).unwrap_or(current)
     }
 
     fn begin_next(&mut self) {
-        self.counts.fill([0; 2]);
+        for (judged, counts) in self.judged.iter_mut().zip(&self.counts) {
+            *judged = [counts.tried, counts.matched];
+        }
         self.bytes = 0;
         self.interval = (self.interval * 4).min(MAX_INTERVAL);
     }

@@ -53,8 +53,8 @@ impl Outcome {
         let (mut points, mut rejects) = (0, 0);
         for (id, definition) in report.definitions.iter().enumerate() {
             let rows = self.rows.iter().filter(|row| row.definition == id as i32 && row.value.is_some());
-            assert_eq!(rows.count() as u64, definition.points, "points of definition {id} of {how}");
-            points += definition.points;
+            assert_eq!(rows.count() as u64, definition.values.count(), "points of definition {id} of {how}");
+            points += definition.values.count();
             rejects += definition.rejects.iter().sum::<u64>();
         }
         let given_up: u64 = report.definitions.iter().map(|definition| definition.over_budget.count).sum();
