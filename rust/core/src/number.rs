@@ -58,7 +58,11 @@ impl Prefix {
         }
         let negative = text.get(start) == Some(&b'-');
         let sign = usize::from(negative || text.get(start) == Some(&b'+'));
-        let (mut mantissa, whole) = digits(text, start + sign, 0);
+        // Most numbers with a point have one digit in front of it.
+        let (mut mantissa, whole) = match text.get(start + sign..start + sign + 2) {
+            Some([digit @ b'0'..=b'9', b'.']) => (u64::from(digit - b'0'), 1),
+            _ => digits(text, start + sign, 0),
+        };
         let mut end = start + sign + whole;
         let (mut fraction, mut ends_in_point) = (0, false);
         if text.get(end) == Some(&b'.') {
