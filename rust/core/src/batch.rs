@@ -63,7 +63,7 @@ impl Batcher {
     pub fn new(
         columns: Columns,
         definitions: Arc<DefinitionSet>,
-        sources: &[String],
+        sources: Arc<StringArray>,
         line_numbers: bool,
         batch_rows: usize,
     ) -> Self {
@@ -74,7 +74,6 @@ impl Batcher {
             }
         }
         let metrics = Arc::new(StringArray::from_iter_values(definitions.names()));
-        let sources = Arc::new(StringArray::from_iter_values(sources));
         let (filling, nulls) = (Filling::default(), Vec::new());
         let batch_rows = batch_rows.max(1);
         Self { columns, wanted, definitions, metrics, sources, batch_rows, expected: 0, filling, nulls }

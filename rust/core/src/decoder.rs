@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, io::Read, sync::Arc};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 
 use crate::{
@@ -48,10 +48,11 @@ impl Decoder {
         let spare = Spare::default();
         let mut extractor = Extractor::new(matcher, &columns, options, spare.clone());
         extractor.begin(0, 0);
+        let labels = Arc::new(StringArray::from_iter_values([label]));
         Ok(Self {
             extractor,
             report: Report::new(&set, 1),
-            batcher: Batcher::new(columns, set, &[label.to_owned()], true, options.batch_rows),
+            batcher: Batcher::new(columns, set, labels, true, options.batch_rows),
             full: VecDeque::new(),
             passed: 0,
             spare,

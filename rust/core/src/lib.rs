@@ -66,5 +66,5 @@ pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText,
 pub use scan::{Scan, ScanError, ScanOptions};
 pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
 pub use source::{Compression, Decompressed, SourceFile, detect};
-pub use unit::Source;
+pub use unit::{Source, Sources};
 pub use value::{NumberMode, Reject};

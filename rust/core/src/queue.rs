@@ -13,6 +13,8 @@ use std::{
     },
 };
 
+use arrow_array::StringArray;
+
 use crate::{
     extract::Rejected,
     report::Tally,
@@ -39,7 +41,7 @@ pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub bytes_read: Arc<AtomicU64>,
     pub pool: Arc<Pool>,
-    pub labels: Arc<Vec<String>>,
+    pub labels: Arc<StringArray>,
 }
 
 /// Results of a unit, on their way to the batches.
@@ -86,7 +88,7 @@ pub(crate) enum Claim {
 
 impl Shared {
     /// What `threads` threads share for these sources, before any is opened.
-    pub fn new(labels: Arc<Vec<String>>, sources: Vec<Option<Source>>, threads: usize) -> Self {
+    pub fn new(labels: Arc<StringArray>, sources: Vec<Option<Source>>, threads: usize) -> Self {
         Shared {
             queue: Mutex::new(Queue {
                 sources,
@@ -164,7 +166,7 @@ impl Shared {
         match claim {
             Claim::Unit(unit) => Some(unit),
             Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, &self.labels[index], source, split_bytes, &self.pool))
+                let units = guarded(|| unit::open(index, self.labels.value(index), source, split_bytes, &self.pool))
                     .unwrap_or_else(Err);
                 self.opened(index, units)
             }

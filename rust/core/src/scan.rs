@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     report::Report,
     rows::{Rows, Spare},
     schema::{ColumnOptions, Columns},
-    unit::{Source, Step, Unit},
+    unit::{Source, Sources, Step, Unit},
 };
 
 /// A worker without work looks again after this time, or when something changes.
@@ -102,7 +102,7 @@ pub struct Scan {
     spare: Spare,
     report: Report,
     state: Progress,
-    labels: Arc<Vec<String>>,
+    labels: Arc<StringArray>,
 }
 
 enum Progress {
@@ -185,10 +185,10 @@ fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: us
 }
 
 impl Scan {
-    /// Starts a scan; the labels are what the `source` column says.
+    /// Starts a scan.
     ///
     /// Nothing is opened yet. An unknown column name is an error.
-    pub fn new(matcher: Arc<Matcher>, sources: Vec<(String, Source)>, options: ScanOptions) -> Result<Self, Error> {
+    pub fn new(matcher: Arc<Matcher>, sources: Sources, options: ScanOptions) -> Result<Self, Error> {
         let set = matcher.definitions().clone();
         let columns = Columns::new(
             &set,
@@ -198,9 +198,7 @@ impl Scan {
                 ..options.columns.clone()
             },
         )?;
-        let (labels, inputs): (Vec<String>, Vec<Option<Source>>) =
-            sources.into_iter().map(|(label, source)| (label, Some(source))).unzip();
-        let labels = Arc::new(labels);
+        let (labels, inputs) = sources.into_parts();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { cores } else { options.threads };
         let streams_only = inputs.iter().all(|source| matches!(source, Some(Source::Stream(_))));
@@ -208,7 +206,7 @@ impl Scan {
         let threads = if threads == 1 || streams_only { 0 } else { threads };
         Ok(Self {
             report: Report::new(&set, labels.len()),
-            batcher: Batcher::new(columns, set, &labels, options.line_numbers, options.extract.batch_rows),
+            batcher: Batcher::new(columns, set, labels.clone(), options.line_numbers, options.extract.batch_rows),
             inline: None,
             unstarted: threads,
             workers: 0,
@@ -237,7 +235,7 @@ impl Scan {
     }
 
     /// The labels of the sources.
-    pub fn labels(&self) -> &[String] {
+    pub fn labels(&self) -> &StringArray {
         &self.labels
     }
 

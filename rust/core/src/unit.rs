@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow_array::{StringArray, builder::StringBuilder};
 use memchr::memchr;
 
 use crate::{
@@ -47,6 +48,44 @@ impl std::fmt::Debug for Source {
             Source::Bytes(bytes) => f.debug_tuple("Bytes").field(&(**bytes).as_ref().len()).finish(),
             Source::Stream(_) => f.write_str("Stream"),
         }
+    }
+}
+
+/// Sources with their labels, which are what the `source` column says. A million of them take 50 MB.
+#[derive(Default)]
+pub struct Sources {
+    labels: StringBuilder,
+    inputs: Vec<Option<Source>>,
+}
+
+impl Sources {
+    /// Adds one behind the others.
+    pub fn push(&mut self, label: &str, source: Source) {
+        self.labels.append_value(label);
+        self.inputs.push(Some(source));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// The labels, and the sources in the same order.
+    pub(crate) fn into_parts(mut self) -> (Arc<StringArray>, Vec<Option<Source>>) {
+        (Arc::new(self.labels.finish()), self.inputs)
+    }
+}
+
+impl<L: AsRef<str>> FromIterator<(L, Source)> for Sources {
+    fn from_iter<I: IntoIterator<Item = (L, Source)>>(labelled: I) -> Self {
+        let mut sources = Self::default();
+        labelled.into_iter().for_each(|(label, source)| sources.push(label.as_ref(), source));
+        sources
     }
 }
 

@@ -337,7 +337,7 @@ impl Scanner {
                     "definition '{}' captured {:?} in {}:{} (byte {}), which is no point: {}",
                     definition.name,
                     reject.text.as_deref().unwrap_or_default(),
-                    scan.labels()[reject.source],
+                    scan.labels().value(reject.source),
                     reject.line,
                     rejected.byte,
                     reject.reason.name(),

@@ -54,7 +54,11 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     Ok(dict)
 }
 
-fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
+fn definition_dict<'py>(
+    py: Python<'py>,
+    counts: &DefinitionReport,
+    labels: &StringArray,
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("candidates", counts.candidates)?;
     dict.set_item("cost_seconds", counts.cost.as_secs_f64())?;
@@ -81,12 +85,12 @@ fn definition_dict<'py>(py: Python<'py>, counts: &DefinitionReport, labels: &[St
     dict.set_item("min", counts.values.min())?;
     dict.set_item("max", counts.values.max())?;
     dict.set_item("sources_with_points", counts.sources_with_points)?;
-    let without: Vec<_> = counts.sources_without.iter().map(|source| &labels[*source]).collect();
+    let without: Vec<_> = counts.sources_without.iter().map(|source| labels.value(*source)).collect();
     dict.set_item("sources_without", without)?;
     Ok(dict)
 }
 
-fn counted<'py>(py: Python<'py>, counted: &Counted, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
+fn counted<'py>(py: Python<'py>, counted: &Counted, labels: &StringArray) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("count", counted.count)?;
     let example = counted.example.as_ref().map(|example| example_dict(py, example, labels)).transpose()?;
@@ -94,17 +98,17 @@ fn counted<'py>(py: Python<'py>, counted: &Counted, labels: &[String]) -> PyResu
     Ok(dict)
 }
 
-fn example_dict<'py>(py: Python<'py>, example: &Example, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
+fn example_dict<'py>(py: Python<'py>, example: &Example, labels: &StringArray) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("source", &labels[example.source])?;
+    dict.set_item("source", labels.value(example.source))?;
     dict.set_item("line", example.line)?;
     dict.set_item("text", &example.text)?;
     Ok(dict)
 }
 
-fn source_dict<'py>(py: Python<'py>, source: &SourceReport, labels: &[String]) -> PyResult<Bound<'py, PyDict>> {
+fn source_dict<'py>(py: Python<'py>, source: &SourceReport, labels: &StringArray) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("source", &labels[source.source])?;
+    dict.set_item("source", labels.value(source.source))?;
     dict.set_item("compression", source.compression)?;
     dict.set_item("encoding", source.encoding)?;
     dict.set_item("envelope", "plain")?;
@@ -142,7 +146,7 @@ pub(crate) fn rejects(scan: &Scan) -> RecordBatch {
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &names[row.definition].name))),
             Arc::new(rows.iter().map(|row| row.text.as_deref()).collect::<StringArray>()),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.reason.name()))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &scan.labels()[row.source]))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| scan.labels().value(row.source)))),
             Arc::new(rows.iter().map(|row| row.line).collect::<UInt64Array>()),
             Arc::new(rows.iter().map(|row| row.offset).collect::<UInt64Array>()),
         ],

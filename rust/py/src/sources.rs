@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use metricsieve_core::Source;
+use metricsieve_core::{Source, Sources};
 use pyo3::{
     exceptions::{PyOSError, PyStopIteration, PyTypeError, PyValueError},
     prelude::*,
@@ -38,12 +38,10 @@ impl Raised {
     }
 }
 
-/// Labelled sources, and their size in bytes where it is known.
-pub(crate) type Converted = (Vec<(String, Source)>, Option<u64>);
-
 /// Converts `(label, kind, object)` triples, each while the next is not known: Python need not hold them all.
-pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<Converted> {
-    let mut converted: Vec<(String, Source)> = Vec::new();
+/// Their size in bytes with them, where it is known.
+pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(Sources, Option<u64>)> {
+    let (mut converted, mut total) = (Sources::default(), Some(0));
     for triple in sources.try_iter()? {
         let (label, kind, object): (Bound<'_, PyString>, PyBackedStr, Bound<'_, PyAny>) = triple?.extract()?;
         let source = match &*kind {
@@ -54,10 +52,10 @@ pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<C
             "chunks" => stream(object.try_iter()?.into_any(), Call::Next, raised),
             other => return Err(PyValueError::new_err(format!("unknown kind of source '{other}'"))),
         };
-        converted.push((label.extract()?, source));
+        let label = label.extract::<PyBackedStr>()?;
+        total = total.filter(|_| converted.len() < MAX_SIZED).and_then(|total| Some(total + size(&label, &source)?));
+        converted.push(&label, source);
     }
-    let sizes = || converted.iter().map(|(label, source)| size(label, source)).sum();
-    let total = (converted.len() <= MAX_SIZED).then(sizes).flatten();
     Ok((converted, total))
 }
 

@@ -128,7 +128,8 @@ pub fn scan(
     extract: ExtractOptions,
 ) -> Outcome {
     let options = ScanOptions { extract, columns: columns(), threads, split_bytes, ..ScanOptions::default() };
-    let mut scan = Scan::new(matcher.clone(), vec![("log".into(), source)], options).expect("the columns exist");
+    let mut scan =
+        Scan::new(matcher.clone(), [("log", source)].into_iter().collect(), options).expect("the columns exist");
     let mut rows = Vec::new();
     while !scan.is_over() {
         let batch = scan.next_batch(Duration::from_secs(60)).expect("no reject is an error");
