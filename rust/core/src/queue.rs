@@ -25,6 +25,9 @@ use crate::{
 
 /// Undelivered rows, in bytes and per thread, at which workers wait.
 const AHEAD_BYTES: usize = 24 << 20;
+/// Undelivered rows, in bytes, for which it is worth waking the consumer while there is work for the workers: a
+/// switch of threads for every piece of rows took a fiftieth of the time.
+const WORTH_WAKING: usize = 1 << 20;
 /// What the consumer takes at once, in units and in bytes of rows: with many small sources, taking them one at
 /// a time would cost more than reading them.
 const TAKE_UNITS: usize = 256;
@@ -127,28 +130,32 @@ impl Shared {
             if self.stopped() {
                 return false;
             }
+            // What is there may be too little for it to have been woken.
+            self.produced.notify_one();
             queue.workers_wait += 1;
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.workers_wait -= 1;
         }
         queue.undelivered += size;
         queue.results.entry(place).or_default().rows.push_back(rows);
-        self.tell_consumer(queue, place);
+        self.tell_consumer(queue, false);
         !self.stopped()
     }
 
     pub fn end(&self, place: (usize, usize), ended: Ended) {
         let mut queue = self.lock();
+        let may_end_scan = ended.rejected.is_some() || ended.error.is_some();
         queue.undelivered += ACCOUNT_BYTES;
         queue.results.entry(place).or_default().end = Some(ended);
-        self.tell_consumer(queue, place);
+        self.tell_consumer(queue, may_end_scan);
     }
 
-    /// The consumer waits for the results of one place; others would wake it for nothing.
-    fn tell_consumer(&self, queue: MutexGuard<'_, Queue>, place: (usize, usize)) {
-        let waits = queue.consumer_waits && queue.head == place;
+    /// The consumer waits for results at the head; others would wake it for nothing.
+    fn tell_consumer(&self, queue: MutexGuard<'_, Queue>, is_urgent: bool) {
+        let is_worth_it = || is_urgent || queue.undelivered >= WORTH_WAKING || queue.is_claimed();
+        let tell = queue.consumer_waits && is_worth_it() && queue.results.contains_key(&queue.head);
         drop(queue);
-        if waits {
+        if tell {
             self.produced.notify_one();
         }
     }
@@ -229,6 +236,11 @@ impl Queue {
             self.head = if last { (source + 1, 0) } else { (source, split + 1) };
             taken.push_back(Taken { source, rows, end: Some((end, last)) });
         }
+    }
+
+    /// Whether workers will find nothing more to do, or the consumer has to read a stream first.
+    fn is_claimed(&self) -> bool {
+        self.ready.is_empty() && matches!(self.sources.get(self.next), None | Some(Some(Source::Stream(_))))
     }
 
     /// The next unit or source in the order of rows, as long as there is room for results. Whatever is at the
