@@ -234,8 +234,23 @@ impl Extractor {
 
     fn push_utf8(&mut self, mut bytes: &[u8], emit: Emit) -> bool {
         while !bytes.is_empty() {
-            let room = self.buffer.spare(bytes.len());
-            let len = room.len().min(bytes.len());
+            let window = &bytes[..bytes.len().min(self.options.block_bytes.max(1))];
+            if self.buffer.is_clear() {
+                // Whole lines need not be copied together.
+                if let Some(lf) = memchr::memrchr(b'\n', window) {
+                    let (block, rest) = bytes.split_at(lf + 1);
+                    self.matcher.survey(&self.cache, block, &mut self.survey);
+                    if !self.state.block(&self.matcher, &mut self.cache, block, &self.survey, emit) {
+                        return false;
+                    }
+                    bytes = rest;
+                    continue;
+                }
+            }
+            // A record that has begun is copied to its line's end at most.
+            let line = memchr::memchr(b'\n', window).map_or(window.len(), |lf| lf + 1);
+            let room = self.buffer.spare(line);
+            let len = room.len().min(line);
             room[..len].copy_from_slice(&bytes[..len]);
             self.buffer.filled(len);
             bytes = &bytes[len..];

@@ -286,6 +286,11 @@ impl RecordBuffer {
         self.skipping || self.start < self.end
     }
 
+    /// Whether nothing of what came matters for what comes next.
+    pub fn is_clear(&self) -> bool {
+        !self.pending() && !self.in_run
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -209,7 +209,13 @@ impl Unit {
             }
             Input::Stream { reader, begun } => {
                 let before = reader.compressed_bytes();
-                let limit = if std::mem::replace(begun, true) { block } else { block.min(FIRST) };
+                let is_first = !std::mem::replace(begun, true);
+                let limit = if is_first { block.min(FIRST) } else { block };
+                // A step may be longer here: nothing is read, and what is cut between two lines is copied.
+                if let Some(bytes) = reader.in_memory(if is_first { limit } else { limit * 8 })? {
+                    let go_on = extractor.push(bytes, emit);
+                    return Ok(if go_on { Step::Read(reader.compressed_bytes() - before) } else { Step::Stopped });
+                }
                 let read = extractor.read_with(limit, |buf| reader.read(buf), emit)?;
                 Ok(match read {
                     None => Step::Stopped,

@@ -13,6 +13,8 @@ use super::whole::{Bounds, Whole};
 
 /// Compressed bytes held at a time. Reads of 256 KiB cost next to no system calls and stay in the L2 cache.
 pub(super) const INPUT_BUFFER: usize = 256 * 1024;
+/// Plain bytes that tell what they are.
+const HEAD: usize = 512;
 
 /// The input with its buffer: `pos..end` is read and not consumed.
 struct Input<R> {
@@ -310,6 +312,28 @@ impl<R: Read> Decompressed<R> {
         self.whole = None;
         self.input.limit = INPUT_BUFFER;
         Ok(false)
+    }
+
+    /// The next plain bytes, `limit` at most, where they are in memory already: a member that was decompressed at
+    /// one go. `Ok(None)` if they have to be read.
+    pub(crate) fn in_memory(&mut self, limit: usize) -> io::Result<Option<&[u8]>> {
+        while self.whole.is_some() {
+            match &mut self.state {
+                State::Between => self.next_member()?,
+                State::Whole(left) if left.start == left.end => self.state = State::Between,
+                State::Whole(left) => {
+                    let taken = left.start..left.end.min(left.start.saturating_add(limit));
+                    left.start = taken.end;
+                    if !self.delivered {
+                        let head = self.input.loan.buffers.plain[taken.clone()][..taken.len().min(HEAD)].to_vec();
+                        self.inspect(&head);
+                    }
+                    return Ok(Some(&self.input.loan.buffers.plain[taken]));
+                }
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Looks at the first bytes that come out. Nothing is unpacked twice: what a nested archive is for is
