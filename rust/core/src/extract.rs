@@ -235,17 +235,16 @@ impl Extractor {
     fn push_utf8(&mut self, mut bytes: &[u8], emit: Emit) -> bool {
         while !bytes.is_empty() {
             let window = &bytes[..bytes.len().min(self.options.block_bytes.max(1))];
-            if self.buffer.is_clear() {
-                // Whole lines need not be copied together.
-                if let Some(lf) = memchr::memrchr(b'\n', window) {
-                    let (block, rest) = bytes.split_at(lf + 1);
-                    self.matcher.survey(&self.cache, block, &mut self.survey);
-                    if !self.state.block(&self.matcher, &mut self.cache, block, &self.survey, emit) {
-                        return false;
-                    }
-                    bytes = rest;
-                    continue;
+            // Whole lines need not be copied together.
+            if self.buffer.is_clear()
+                && let Some(lf) = memchr::memrchr(b'\n', window)
+            {
+                let (block, rest) = bytes.split_at(lf + 1);
+                if !self.state.block(&self.matcher, &mut self.cache, block, &mut self.survey, emit) {
+                    return false;
                 }
+                bytes = rest;
+                continue;
             }
             // A record that has begun is copied to its line's end at most.
             let line = memchr::memchr(b'\n', window).map_or(window.len(), |lf| lf + 1);
@@ -337,8 +336,7 @@ impl Extractor {
                 }
                 Piece::Block(range) => {
                     let block = &self.buffer.bytes()[range];
-                    self.matcher.survey(&self.cache, block, &mut self.survey);
-                    if !self.state.block(&self.matcher, &mut self.cache, block, &self.survey, emit) {
+                    if !self.state.block(&self.matcher, &mut self.cache, block, &mut self.survey, emit) {
                         return false;
                     }
                 }
@@ -373,8 +371,10 @@ impl State {
         }
     }
 
-    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], survey: &Survey, emit: Emit) -> bool {
+    /// Looks at a block and searches it; `survey` is memory for what the look finds.
+    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], survey: &mut Survey, emit: Emit) -> bool {
         let framing = matcher.framing();
+        matcher.survey(cache, block, survey);
         if self.source_len(block) > self.options.max_record_bytes as u64 {
             self.count_records_apart(matcher, block);
         } else {
