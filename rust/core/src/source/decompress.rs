@@ -56,9 +56,11 @@ impl<R: Read> Input<R> {
     /// Reads once, behind what is there, of which there must be less than the limit.
     fn read_more(&mut self) -> io::Result<()> {
         let buf = &mut self.loan.buffers.input;
-        buf.copy_within(self.pos..self.end, 0);
-        self.end -= self.pos;
-        self.pos = 0;
+        if self.pos > 0 {
+            buf.copy_within(self.pos..self.end, 0);
+            self.end -= self.pos;
+            self.pos = 0;
+        }
         let n = read_retrying(&mut self.inner, &mut buf[self.end..self.limit])?;
         self.end += n;
         self.at_end = n == 0;

@@ -67,7 +67,10 @@ impl Whole {
             if hint > self.plain {
                 self.plain = self.bounds.trial_plain;
             }
-            grow(plain, hint.min(self.plain));
+            // Some more, so that a slightly longer file does not need new memory again.
+            if plain.len() < hint.min(self.plain) {
+                grow(plain, hint.saturating_add(hint / 8).min(self.plain));
+            }
         }
         grow(plain, (64 << 10).min(self.plain));
         loop {
