@@ -5,9 +5,13 @@
 //! ANSI escape sequences go, and invalid UTF-8 reads as U+FFFD, in this order. A clean record is
 //! borrowed, not copied. [`Text::raw_offset`] leads back to the bytes of the log.
 
-use memchr::{memchr, memchr_iter, memchr2, memmem};
+use std::sync::LazyLock;
+
+use memchr::{memchr, memchr_iter, memchr2, memmem::Finder};
 
 const ESC: u8 = b'\x1b';
+/// What all syslog escapes begin with. To prepare the search takes longer than the search of a record.
+static ESCAPED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"#0"));
 
 /// Scratch memory for normalising records.
 #[derive(Debug, Default)]
@@ -59,6 +63,13 @@ impl Text<'_> {
     }
 }
 
+/// Whether normalising may change a terminal's record, broken UTF-8 aside.
+pub(crate) fn may_change(record: &[u8]) -> bool {
+    let Some(at) = memchr2(ESC, b'#', record) else { return false };
+    let rest = &record[at..];
+    rest[0] == ESC || memchr(ESC, rest).is_some() || ESCAPED.find(rest).is_some()
+}
+
 impl<'a> Text<'a> {
     /// A text that stands in the log as it is.
     pub fn plain(text: &'a str) -> Self {
@@ -74,8 +85,7 @@ impl Normalizer {
         self.replaced.clear();
         let mut text = record;
         if terminal {
-            // A search for one byte needs no preparation.
-            if memchr(b'#', text).is_some() && memmem::find(text, b"#0").is_some() {
+            if ESCAPED.find(text).is_some() {
                 decode_escapes(text, &mut self.decoded);
                 text = &self.decoded.text;
             }
@@ -99,7 +109,7 @@ impl Normalizer {
 /// `#011` `#015` `#010` `#033` to their characters: one pass, left to right.
 fn decode_escapes(text: &[u8], out: &mut Stage) {
     let mut from = 0;
-    for at in memmem::find_iter(text, b"#0") {
+    for at in ESCAPED.find_iter(text) {
         let decoded = match text.get(at + 2..at + 4) {
             Some(b"11") => b'\t',
             Some(b"15") => b'\r',

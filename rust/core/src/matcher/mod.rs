@@ -23,13 +23,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memchr::{memchr, memchr2, memmem};
-
 pub(crate) use shape::{Shape, any_run};
 
 use crate::{
     definition::{DefinitionSet, Matches, MetricId},
-    normalize::{Normalizer, Text},
+    normalize::{Normalizer, Text, may_change},
     number::Prefix,
     prefilter::{Hit, Prefilter},
     record::{Census, Framing},
@@ -391,12 +389,8 @@ impl Matcher {
 
     /// The record itself, if normalising would not change it.
     fn as_it_stands<'a>(&self, record: &'a [u8], census: &Census) -> Option<&'a str> {
-        let may_change = self.framing.terminal && census.holds_escapes();
-        if may_change && let Some(at) = memchr2(b'\x1b', b'#', record) {
-            let rest = &record[at..];
-            if rest[0] == b'\x1b' || memchr(b'\x1b', rest).is_some() || memmem::find(rest, b"#0").is_some() {
-                return None;
-            }
+        if self.framing.terminal && census.holds_escapes() && may_change(record) {
+            return None;
         }
         if is_ascii(record) {
             // SAFETY: ASCII is UTF-8.
