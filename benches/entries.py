@@ -182,9 +182,19 @@ def size_for(most: float, budget: float, whole: float, count: int) -> float:
     return min(whole, max(0.02, min(most, budget / count)))
 
 
+def _peers_are_built() -> bool:
+    """Whether the peers in Rust are there, and not from before their sources changed."""
+    sources = (HERE / "peers" / "src").glob("*.rs")
+    newest = max(source.stat().st_mtime for source in sources)
+    if PEERS.exists() and PEERS.stat().st_mtime >= newest:
+        return True
+    what = "they are older than their sources" if PEERS.exists() else "they are not built"
+    missing["the peers in Rust"] = f"{what}; benches/prepare.py builds them"
+    return False
+
+
 def _floors(data: Path, whole: Workload) -> list[Entry]:
-    if not PEERS.exists():
-        missing["the peers in Rust"] = "benches/prepare.py builds them"
+    if not _peers_are_built():
         return []
     found = []
     for threads, suffix in ((1, ""), (2, " two")):
@@ -213,7 +223,7 @@ def _greps(data: Path, whole: Workload) -> list[Entry]:
 def _in_rust(data: Path, whole: Workload, slow: Workload) -> list[Entry]:
     """The work itself, as it is done in Rust without an engine of our own."""
     count = len(whole.definitions)
-    if whole.grep is None or count > 1000 or not PEERS.exists():
+    if whole.grep is None or count > 1000 or not _peers_are_built():
         return []
     patterns, literals = (str(data / "lists" / name) for name in ("patterns", "literals"))
     text = whole if count <= 200 else slow
