@@ -22,6 +22,7 @@ except ImportError as error:  # a source tree without a build, or a wheel of ano
 PatternError = _native.PatternError
 RejectError = _native.RejectError
 Scanner = _native.Scanner
+pattern_syntax = _native.pattern_syntax
 native_version: str = _native.__version__
 build_profile: str = _native.build_profile
 

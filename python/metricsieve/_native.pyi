@@ -1,7 +1,7 @@
 """Types of the Rust extension. Only `metricsieve._engine` imports it."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Protocol, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 class _Reader(Protocol):
     def read(self, n: int, /) -> bytes: ...
@@ -14,12 +14,17 @@ __all__ = [
     "__version__",
     "build_profile",
     "check_pattern",
+    "pattern_syntax",
 ]
 
 __version__: str
 build_profile: str
 
 def check_pattern(pattern: str, group: int | str | None, terminal: bool) -> dict[str, Any]: ...
+
+_Syntax: TypeAlias = tuple[str, int, int, Any, tuple[Any, ...]]
+
+def pattern_syntax(pattern: str, terminal: bool) -> _Syntax: ...
 
 @final
 class CheckedPattern: ...

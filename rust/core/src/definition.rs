@@ -13,7 +13,8 @@ use std::{
 use regex_syntax::hir::{Hir, HirKind, translate::Translator};
 
 use crate::{
-    compiled_size, dialect,
+    compiled_size,
+    dialect::{self, Syntax},
     error::{Error, ErrorKind},
     matcher::{Shape, any_run},
     prefilter::{Set, required_literals},
@@ -105,6 +106,11 @@ impl Deref for Pattern {
     }
 }
 
+fn of_dialect(error: dialect::DialectError) -> Error {
+    let plain = Error::new(ErrorKind::Definition, error.message).with_construct(error.construct, error.span);
+    error.hint.iter().fold(plain, |plain, hint| plain.with_hint(hint))
+}
+
 impl Pattern {
     /// Translates and checks one pattern; `terminal` reads `#011` in it as a TAB.
     pub fn new(regex: &str, group: Option<&Group>, terminal: bool) -> Result<Self, Error> {
@@ -112,10 +118,7 @@ impl Pattern {
         if regex.len() > MAX_PATTERN_BYTES {
             return Err(fail(format!("the pattern has {} bytes, more than {MAX_PATTERN_BYTES}", regex.len())));
         }
-        let translation = dialect::translate(regex, terminal).map_err(|error| {
-            let plain = fail(error.message.clone()).with_construct(error.construct, error.span.clone());
-            error.hint.iter().fold(plain, |plain, hint| plain.with_hint(hint))
-        })?;
+        let translation = dialect::translate(regex, terminal).map_err(of_dialect)?;
         let hir = Translator::new().translate(&translation.pattern, &translation.ast).map_err(|error| {
             let error = regex_syntax::Error::from(error).to_string();
             fail(format!("the pattern cannot be compiled: {}", short(&error)))
@@ -149,6 +152,24 @@ impl Pattern {
             shape,
             warnings: translation.warnings,
         })))
+    }
+
+    /// The syntax tree of a pattern, for those who reason about it; `terminal` as in [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// The pattern is none, or needs backtracking.
+    ///
+    /// ```
+    /// use metricsieve_core::{Pattern, SyntaxKind};
+    ///
+    /// let syntax = Pattern::syntax(r"a(\d+)", true)?;
+    /// assert_eq!(syntax.kind, SyntaxKind::Concat);
+    /// assert_eq!((syntax.children[1].kind, syntax.children[1].span.clone()), (SyntaxKind::Group(Some(1)), 1..6));
+    /// # Ok::<(), metricsieve_core::Error>(())
+    /// ```
+    pub fn syntax(regex: &str, terminal: bool) -> Result<Syntax, Error> {
+        dialect::syntax(regex, terminal).map_err(of_dialect)
     }
 
     /// The pattern in the regex crate's syntax.

@@ -58,7 +58,7 @@ mod value;
 
 pub use decoder::{Decoder, Reader};
 pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
-pub use dialect::Warning;
+pub use dialect::{Syntax, SyntaxKind, Warning};
 pub use error::{Error, ErrorKind};
 pub use extract::{ExtractOptions, OnReject, Rejected};
 pub use matcher::{Cache, Matcher, Strategy};

@@ -18,11 +18,11 @@ use std::{
 };
 
 use metricsieve_core::{
-    ColumnOptions, Definition, DefinitionSet, ExtractOptions, Group, Matcher, Matches, NumberMode, OnReject, Pattern,
-    Scan, ScanError, ScanOptions, Strategy, Strings,
+    ColumnOptions, Definition, DefinitionSet, Error, ExtractOptions, Group, Matcher, Matches, NumberMode, OnReject,
+    Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax, SyntaxKind,
 };
 use pyo3::{
-    create_exception,
+    IntoPyObjectExt, create_exception,
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyDict, PyTuple},
@@ -47,7 +47,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{CheckedPattern, Scanner, check_pattern};
+    use super::{CheckedPattern, Scanner, check_pattern, pattern_syntax};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -72,16 +72,7 @@ fn check_pattern<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let chars = |byte: usize| pattern.get(..byte).map_or(0, |head| head.chars().count());
     let checked = py.detach(|| Pattern::new(pattern, group.map(Group::from).as_ref(), terminal));
-    let checked = checked.map_err(|error| {
-        let span = error.span();
-        PatternError::new_err((
-            error.message().to_owned(),
-            span.as_ref().map(|span| chars(span.start)),
-            span.as_ref().map(|span| chars(span.end)),
-            error.construct(),
-            error.hint().map(str::to_owned),
-        ))
-    })?;
+    let checked = checked.map_err(|error| pattern_error(pattern, &error))?;
     let result = PyDict::new(py);
     result.set_item("groups", checked.group_names())?;
     result.set_item("value_group", checked.value_group())?;
@@ -96,6 +87,46 @@ fn check_pattern<'py>(
     result.set_item("direct", checked.is_direct())?;
     result.set_item("compiled", Bound::new(py, CheckedPattern(checked))?)?;
     Ok(result)
+}
+
+fn pattern_error(pattern: &str, error: &Error) -> PyErr {
+    let chars = |byte: usize| pattern.get(..byte).map_or(0, |head| head.chars().count());
+    let span = error.span();
+    PatternError::new_err((
+        error.message().to_owned(),
+        span.as_ref().map(|span| chars(span.start)),
+        span.as_ref().map(|span| chars(span.end)),
+        error.construct(),
+        error.hint().map(str::to_owned),
+    ))
+}
+
+/// The tree of a pattern: `(kind, start, end, detail, children)`, places in characters.
+#[pyfunction]
+fn pattern_syntax<'py>(py: Python<'py>, pattern: &str, terminal: bool) -> PyResult<Bound<'py, PyTuple>> {
+    let syntax = Pattern::syntax(pattern, terminal).map_err(|error| pattern_error(pattern, &error))?;
+    let mut chars = vec![0; pattern.len() + 1];
+    for (number, (byte, _)) in pattern.char_indices().enumerate() {
+        chars[byte] = number;
+    }
+    chars[pattern.len()] = pattern.chars().count();
+    syntax_tuple(py, &syntax, &chars)
+}
+
+fn syntax_tuple<'py>(py: Python<'py>, syntax: &Syntax, chars: &[usize]) -> PyResult<Bound<'py, PyTuple>> {
+    let (kind, detail) = match syntax.kind {
+        SyntaxKind::Literal(character) => ("literal", character.into_bound_py_any(py)?),
+        SyntaxKind::Any => ("any", py.None().into_bound(py)),
+        SyntaxKind::Class => ("class", py.None().into_bound(py)),
+        SyntaxKind::Assertion => ("assertion", py.None().into_bound(py)),
+        SyntaxKind::Group(number) => ("group", number.into_bound_py_any(py)?),
+        SyntaxKind::Repeat { min, max, lazy } => ("repeat", (min, max, lazy).into_bound_py_any(py)?),
+        SyntaxKind::Concat => ("concat", py.None().into_bound(py)),
+        SyntaxKind::Alternation => ("alternation", py.None().into_bound(py)),
+    };
+    let children = syntax.children.iter().map(|child| syntax_tuple(py, child, chars));
+    let children = PyTuple::new(py, children.collect::<PyResult<Vec<_>>>()?)?;
+    (kind, chars[syntax.span.start], chars[syntax.span.end], detail, children).into_pyobject(py)
 }
 
 #[derive(FromPyObject)]

@@ -3,9 +3,18 @@
 //! Every leaf says by itself what it matches; the inline flags that were in
 //! force at its place are already part of it.
 
-/// A piece of a pattern.
+use std::ops::Range;
+
+/// A piece of a pattern, and the bytes of the parsed text that it stands in.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) struct Node {
+    pub kind: Kind,
+    pub span: Range<usize>,
+}
+
+/// What a piece of a pattern is.
+#[derive(Debug)]
+pub(super) enum Kind {
     Literal {
         ch: char,
         fold: Fold,
@@ -16,8 +25,9 @@ pub(super) enum Node {
     },
     Class(Class),
     Assertion(Assertion),
+    /// `number` of `None` captures nothing.
     Group {
-        capturing: bool,
+        number: Option<usize>,
         body: Box<Node>,
     },
     /// `max` of `None` is unbounded.

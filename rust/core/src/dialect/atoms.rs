@@ -4,7 +4,7 @@
 //! of a class with few exceptions, which stand in [`Parser::escape`].
 
 use super::DialectError;
-use super::ast::{Assertion, Category, CategoryKind, Class, Fold, Member, Node};
+use super::ast::{Assertion, Category, CategoryKind, Class, Fold, Kind, Member};
 use super::groups::Flags;
 use super::parse::{Parser, Result, only_char};
 use std::ops::Range;
@@ -17,8 +17,8 @@ enum Escape {
 }
 
 impl<'p> Parser<'p> {
-    /// The node for a token that is no operator and was just consumed.
-    pub fn literal_or_escape(&mut self, token: &str, start: usize, flags: Flags) -> Result<Node> {
+    /// What a token is that is no operator and was just consumed.
+    pub fn literal_or_escape(&mut self, token: &str, start: usize, flags: Flags) -> Result<Kind> {
         let escape = match only_char(token) {
             Some(ch) => Escape::Char(ch),
             None => self.escape(token, start, false, flags)?,
@@ -26,15 +26,15 @@ impl<'p> Parser<'p> {
         Ok(match escape {
             Escape::Char(ch) => {
                 self.expect_char(ch, start..self.pos);
-                Node::Literal { ch, fold: flags.fold() }
+                Kind::Literal { ch, fold: flags.fold() }
             }
             Escape::Category(category) => {
-                Node::Class(Class { negated: false, members: vec![Member::Category(category)], fold: Fold::None })
+                Kind::Class(Class { negated: false, members: vec![Member::Category(category)], fold: Fold::None })
             }
-            Escape::Assertion(place) => Node::Assertion(place),
+            Escape::Assertion(place) => Kind::Assertion(place),
             Escape::BackReference(number) => {
                 self.back_reference(number, start..self.pos)?;
-                Node::Unsupported
+                Kind::Unsupported
             }
         })
     }

@@ -4,7 +4,7 @@
 //! become classes, and each member of a class stands for itself, so that none
 //! of the engine's class syntax (`&&`, `--`, `~~`, `[:alpha:]`) can arise.
 
-use super::ast::{Assertion, Category, CategoryKind, Class, Fold, Member, Node};
+use super::ast::{Assertion, Category, CategoryKind, Class, Fold, Kind, Member, Node};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 use std::fmt::Write as _;
 
@@ -18,33 +18,33 @@ pub(super) fn emit(root: &Node) -> String {
 }
 
 fn node(node_: &Node, out: &mut String) {
-    match node_ {
-        Node::Literal { ch, fold } => literal(*ch, *fold, out),
-        Node::Any { newline_too: true } => out.push_str("(?s:.)"),
-        Node::Any { newline_too: false } => out.push_str(r"[^\n]"),
-        Node::Class(set) => class(set, out),
-        Node::Assertion(place) => out.push_str(assertion(*place)),
-        Node::Group { capturing, body } => {
-            out.push_str(if *capturing { "(" } else { "(?:" });
+    match &node_.kind {
+        Kind::Literal { ch, fold } => literal(*ch, *fold, out),
+        Kind::Any { newline_too: true } => out.push_str("(?s:.)"),
+        Kind::Any { newline_too: false } => out.push_str(r"[^\n]"),
+        Kind::Class(set) => class(set, out),
+        Kind::Assertion(place) => out.push_str(assertion(*place)),
+        Kind::Group { number, body } => {
+            out.push_str(if number.is_some() { "(" } else { "(?:" });
             node(body, out);
             out.push(')');
         }
-        Node::Repeat { body, max: Some(0), .. } if captures(body) => {
+        Kind::Repeat { body, max: Some(0), .. } if captures(body) => {
             // The engine drops `(a){0}` with its group, and the groups behind
             // it would move up. This never matches either, and keeps them.
             out.push_str(r"(?:[^\s\S]");
             node(body, out);
             out.push_str(")?");
         }
-        Node::Repeat { body, min, max, lazy } => {
+        Kind::Repeat { body, min, max, lazy } => {
             node(body, out);
             repeat(*min, *max, out);
             if *lazy {
                 out.push('?');
             }
         }
-        Node::Concat(items) => items.iter().for_each(|item| node(item, out)),
-        Node::Alternation(branches) => {
+        Kind::Concat(items) => items.iter().for_each(|item| node(item, out)),
+        Kind::Alternation(branches) => {
             for (i, branch) in branches.iter().enumerate() {
                 if i > 0 {
                     out.push('|');
@@ -52,15 +52,15 @@ fn node(node_: &Node, out: &mut String) {
                 node(branch, out);
             }
         }
-        Node::Unsupported => {}
+        Kind::Unsupported => {}
     }
 }
 
 fn captures(node: &Node) -> bool {
-    match node {
-        Node::Group { capturing, body } => *capturing || captures(body),
-        Node::Repeat { body, .. } => captures(body),
-        Node::Concat(items) | Node::Alternation(items) => items.iter().any(captures),
+    match &node.kind {
+        Kind::Group { number, body } => number.is_some() || captures(body),
+        Kind::Repeat { body, .. } => captures(body),
+        Kind::Concat(items) | Kind::Alternation(items) => items.iter().any(captures),
         _ => false,
     }
 }

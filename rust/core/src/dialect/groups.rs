@@ -4,7 +4,7 @@
 //! read up to the body of a group and say in [`Opened`] what to do with it.
 
 use super::DialectError;
-use super::ast::{Fold, Node};
+use super::ast::{Fold, Kind, Node};
 use super::parse::{Frame, FrameKind, Group, Parser, Result, only_char};
 use regex_syntax::hir::{Class, HirKind};
 use std::ops::Range;
@@ -126,7 +126,7 @@ impl Parser<'_> {
                 return Err(DialectError::syntax(span, format!("unknown group name `{name}`")));
             };
             self.back_reference(number, start..self.pos)?;
-            return Ok(Opened::Item(Node::Unsupported));
+            return Ok(Opened::Item(Node { kind: Kind::Unsupported, span: start..self.pos }));
         }
         match self.bump() {
             Some(_) => Err(self.unknown_extension(start)),

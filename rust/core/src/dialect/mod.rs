@@ -15,7 +15,7 @@
 //!
 //! The way through the module: `terminal` rewrites what log shippers escape,
 //! `parse` (with `groups` for what a parenthesis begins and `atoms` for escapes
-//! and character classes) turns the text into the tree of `ast`, `emit` writes that tree. Inline flags are resolved
+//! and character classes) turns the text into the tree of `ast`, `emit` writes that tree and `syntax` shows it. Inline flags are resolved
 //! while parsing, so the tree and the output carry none.
 //!
 //! The output is meant for valid UTF-8 in which one record holds no `\n`.
@@ -27,6 +27,7 @@ mod atoms;
 mod emit;
 mod groups;
 mod parse;
+mod syntax;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,8 @@ use std::fmt;
 use std::ops::Range;
 
 use regex_syntax::ast::Ast;
+
+pub use syntax::{Syntax, SyntaxKind};
 
 /// How deep groups may nest; the default of the Rust engine's own parser,
 /// which also counts the repetitions, alternatives and sequences between them.
@@ -149,6 +152,19 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
     }
     warnings.sort_by_key(|warning| warning.span.start);
     Ok(Translation { pattern: output, ast, group_names: parsed.group_names, warnings })
+}
+
+/// The syntax tree of a pattern, read as [`translate`] reads it.
+///
+/// # Errors
+///
+/// Those of [`translate`], but for what only the engine's parser finds.
+pub fn syntax(pattern: &str, terminal: bool) -> Result<Syntax, DialectError> {
+    let source = terminal::Source::new(pattern, terminal);
+    match parse::parse(&source.text, terminal) {
+        Ok(parsed) => Ok(syntax::of(&parsed.root, &source)),
+        Err(error) => Err(DialectError { span: source.original(error.span.clone()), ..error }),
+    }
 }
 
 /// Lets the engine's parser read our output, so that its nest limit is met

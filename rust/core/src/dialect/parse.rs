@@ -10,7 +10,7 @@
 //! a pattern that Python refuses anyway must not be answered with the advice
 //! to change the engine.
 
-use super::ast::{Assertion, Fold, Node};
+use super::ast::{Assertion, Fold, Kind, Node};
 use super::groups::{Flags, Opened};
 use super::terminal::{self, unit_at};
 use super::{DialectError, NEST_LIMIT, Warning, nested_too_deeply};
@@ -197,14 +197,15 @@ impl Frame {
         Frame { kind, start, flags, branches: Vec::new(), items: Vec::new() }
     }
 
-    fn end_branch(&mut self) {
+    /// Ends the alternative in front of the byte `at`.
+    fn end_branch(&mut self, at: usize) {
         let items = std::mem::take(&mut self.items);
-        self.branches.push(unless_single(items, Node::Concat));
+        self.branches.push(unless_single(items, at, Kind::Concat));
     }
 
-    fn into_body(mut self) -> Box<Node> {
-        self.end_branch();
-        Box::new(unless_single(self.branches, Node::Alternation))
+    fn into_body(mut self, at: usize) -> Box<Node> {
+        self.end_branch(at);
+        Box::new(unless_single(self.branches, at, Kind::Alternation))
     }
 }
 
@@ -222,7 +223,7 @@ impl Parser<'_> {
                 None | Some(")") => {
                     let Some(parent) = outer.pop() else {
                         return match token {
-                            None => Ok(*frame.into_body()),
+                            None => Ok(*frame.into_body(start)),
                             Some(_) => Err(DialectError::syntax(start..self.pos, "unbalanced parenthesis")
                                 .with_hint(r"write `\)` for a literal parenthesis")),
                         };
@@ -232,12 +233,12 @@ impl Parser<'_> {
                         return Err(DialectError::syntax(frame.start..frame.start + 1, message)
                             .with_hint(r"write `\(` for a literal parenthesis"));
                     }
-                    let group = self.close(frame);
+                    let group = self.close(frame, start);
                     frame = parent;
                     frame.items.push(group);
                 }
                 Some("|") => {
-                    frame.end_branch();
+                    frame.end_branch(start);
                     if matches!(frame.kind, FrameKind::Conditional) && frame.branches.len() > 1 {
                         let message = "conditional group with more than two branches";
                         return Err(DialectError::syntax(start..self.pos, message));
@@ -274,43 +275,45 @@ impl Parser<'_> {
     fn item(&mut self, token: &str, start: usize, frame: &mut Frame) -> Result<Node> {
         let flags = frame.flags;
         let items = &mut frame.items;
-        Ok(match token {
-            "*" => self.repeat(start, 0, None, items.pop())?,
-            "+" => self.repeat(start, 1, None, items.pop())?,
-            "?" => self.repeat(start, 0, Some(1), items.pop())?,
+        let kind = match token {
+            "*" => return self.repeat(start, 0, None, items.pop()),
+            "+" => return self.repeat(start, 1, None, items.pop()),
+            "?" => return self.repeat(start, 0, Some(1), items.pop()),
             "{" => match self.counts(start)? {
-                Some((min, max)) => self.repeat(start, min, max, items.pop())?,
-                None => Node::Literal { ch: '{', fold: Fold::None },
+                Some((min, max)) => return self.repeat(start, min, max, items.pop()),
+                None => Kind::Literal { ch: '{', fold: Fold::None },
             },
-            "[" => Node::Class(self.class(start, flags)?),
-            "." => Node::Any { newline_too: flags.dot_all },
-            "^" if flags.multi_line => Node::Assertion(Assertion::LineStart),
-            "^" => Node::Assertion(Assertion::TextStart),
-            "$" if flags.multi_line => Node::Assertion(Assertion::LineEnd),
-            "$" => Node::Assertion(Assertion::TextEnd),
+            "[" => Kind::Class(self.class(start, flags)?),
+            "." => Kind::Any { newline_too: flags.dot_all },
+            "^" if flags.multi_line => Kind::Assertion(Assertion::LineStart),
+            "^" => Kind::Assertion(Assertion::TextStart),
+            "$" if flags.multi_line => Kind::Assertion(Assertion::LineEnd),
+            "$" => Kind::Assertion(Assertion::TextEnd),
             _ => self.literal_or_escape(token, start, flags)?,
-        })
+        };
+        Ok(Node { kind, span: start..self.pos })
     }
 
-    /// The node of a group whose closing parenthesis was just consumed.
-    fn close(&mut self, frame: Frame) -> Node {
+    /// The node of a group whose closing parenthesis, at `end`, was just consumed.
+    fn close(&mut self, frame: Frame, end: usize) -> Node {
         let span = frame.start..self.pos;
-        match frame.kind {
-            FrameKind::Pattern | FrameKind::Group => Node::Group { capturing: false, body: frame.into_body() },
+        let kind = match frame.kind {
+            FrameKind::Pattern | FrameKind::Group => Kind::Group { number: None, body: frame.into_body(end) },
             FrameKind::Capture(index) => {
                 self.groups[index].closed = true;
-                Node::Group { capturing: true, body: frame.into_body() }
+                Kind::Group { number: Some(index + 1), body: frame.into_body(end) }
             }
             FrameKind::Conditional => {
                 let hint = "write both cases as alternatives";
-                self.unsupported("conditional group", span, hint);
-                Node::Unsupported
+                self.unsupported("conditional group", span.clone(), hint);
+                Kind::Unsupported
             }
             FrameKind::Unsupported { construct, hint } => {
-                self.unsupported(construct, span, hint);
-                Node::Unsupported
+                self.unsupported(construct, span.clone(), hint);
+                Kind::Unsupported
             }
-        }
+        };
+        Node { kind, span }
     }
 
     /// Under `(?x)`: true if the token was white space or began a comment.
@@ -354,12 +357,12 @@ impl Parser<'_> {
     fn repeat(&mut self, start: usize, min: u32, max: Option<u32>, item: Option<Node>) -> Result<Node> {
         let operator = start..self.pos;
         let body = match item {
-            None | Some(Node::Assertion(_)) => {
+            None | Some(Node { kind: Kind::Assertion(_), .. }) => {
                 let literal = &self.text[operator.clone()];
                 return Err(DialectError::syntax(operator, "nothing to repeat")
                     .with_hint(format!(r"write `\{literal}` for the literal text")));
             }
-            Some(Node::Repeat { .. }) => {
+            Some(Node { kind: Kind::Repeat { .. }, .. }) => {
                 return Err(DialectError::syntax(operator, "multiple repeat")
                     .with_hint("enclose what is repeated first in `(?:...)`"));
             }
@@ -370,16 +373,19 @@ impl Parser<'_> {
             let hint = "drop the `+` after the repetition";
             self.unsupported("possessive quantifier", start..self.pos, hint);
         }
-        Ok(Node::Repeat { body, min, max, lazy })
+        let span = body.span.start..self.pos;
+        Ok(Node { kind: Kind::Repeat { body, min, max, lazy }, span })
     }
 }
 
-fn unless_single(mut nodes: Vec<Node>, many: fn(Vec<Node>) -> Node) -> Node {
+/// A single node as it is, several or none as one of `many`; none stands at `at`.
+fn unless_single(mut nodes: Vec<Node>, at: usize, many: fn(Vec<Node>) -> Kind) -> Node {
     match nodes.pop() {
         Some(only) if nodes.is_empty() => only,
         last => {
             nodes.extend(last);
-            many(nodes)
+            let start = nodes.first().map_or(at, |first| first.span.start);
+            Node { span: start..nodes.last().map_or(at, |last| last.span.end), kind: many(nodes) }
         }
     }
 }
