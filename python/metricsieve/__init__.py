@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metricsieve._engine import native_version as __version__
     from metricsieve._report import Report
     from metricsieve._scan import Scan, scan
+    from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "DefinitionProblem",
     "DefinitionSet",
     "DefinitionWarning",
+    "Finding",
     "MetricDefinition",
     "MetricsieveError",
     "MetricsieveWarning",
@@ -58,6 +60,7 @@ __all__ = [
 
 _LAZY = {
     "DefinitionSet": ("definitions", "DefinitionSet"),
+    "Finding": ("checks", "Finding"),
     "MetricDefinition": ("definitions", "MetricDefinition"),
     "Report": ("_report", "Report"),
     "Scan": ("_scan", "Scan"),

@@ -1,142 +1,28 @@
 """Metric definitions: what to look for in a log, validated before any log is opened.
 
-Principal types: `MetricDefinition` (one name and regular expression, as for a SageMaker training
-job) and `DefinitionSet` (a validated, ordered list of them). Fed by users, files and the command
-line; consumed by `_scan`. Structure is checked here, patterns by the Rust engine through
-`_engine`, so that a pattern means the same when it is checked and when it runs.
+Principal types: `MetricDefinition` (one name and regular expression) and `DefinitionSet` (a
+validated, ordered list of them). Fed by users, files and the command line; consumed by `_scan`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import reprlib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from metricsieve._definition_fields import (
-    DEFAULTS,
-    KEYS,
-    Example,
-    check_fields,
-    example_to_json,
-    read_mapping,
-)
-from metricsieve.exceptions import DefinitionError, DefinitionProblem, DefinitionWarning
+from metricsieve._metric_definition import MetricDefinition
+from metricsieve._validation import check_pattern, items_from_args, validate
+from metricsieve.exceptions import DefinitionError, DefinitionProblem
 
 if TYPE_CHECKING:
     import os
 
     from metricsieve._engine import PatternInfo
+    from metricsieve.checks import Finding
 
-MAX_DEFINITIONS = 10_000
-# Columns of the result that a label must not take; job, host, rank and stream it may fill.
-_TAKEN = frozenset(
-    ["metric", "value", "timestamp", "source", "line", "offset", "definition", "match", "text"]
-)
-# The last thing in a pattern that looks as if it stood for a number: what R6's remedy wraps.
-_NUMBER_LIKE = re.compile(r"(?:\[(?:\\.|[^\]\\])+\]|\\[Sd]|(?<!\\)\.)(?:[+*]\??|\{[0-9,]+\})")
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class MetricDefinition:
-    """One metric: a name and the regular expression whose group is the value.
-
-    Attributes:
-        name: the metric's name, any text.
-        regex: a pattern in the dialect of Python's `re`, at most 64 KiB.
-        unit: a CloudWatch unit such as `"Percent"`; travels in the schema's metadata.
-        group: number or name of the value's group. Default: the group named `value`, else the
-            first unnamed group, else group 1.
-        matches: which matches of a record count: `"first"` (default), `"last"` or `"all"`.
-        number: the number grammar, `"trim"`, `"strict"` or `"prefix"`; None: the scan's.
-        engine: `"linear"`; `"backtracking"` does not exist yet.
-        required: whether a source without a point is worth a warning.
-        ignore: codes of findings that do not apply.
-        examples: lines with the value to be found in them.
-
-    Raises:
-        DefinitionError: a field has the wrong type or value. The pattern itself is checked when
-            the definition joins a `DefinitionSet`.
-
-    Example:
-        >>> MetricDefinition("loss", r"loss=([0-9.]+)", unit="None").name
-        'loss'
-    """
-
-    name: str
-    regex: str
-    unit: str | None
-    group: int | str | None
-    matches: str
-    number: str | None
-    engine: str
-    required: bool
-    ignore: tuple[str, ...]
-    examples: tuple[Example, ...]
-
-    def __init__(
-        self,
-        name: str,
-        regex: str,
-        *,
-        unit: str | None = None,
-        group: int | str | None = None,
-        matches: str = "first",
-        number: str | None = None,
-        engine: str = "linear",
-        required: bool = False,
-        ignore: Iterable[str] = (),
-        examples: Iterable[Example | tuple[str, float | None] | Mapping[str, Any]] = (),
-    ) -> None:
-        given = {
-            "name": name,
-            "regex": regex,
-            "unit": unit,
-            "group": group,
-            "matches": matches,
-            "number": number,
-            "engine": engine,
-            "required": required,
-            "ignore": ignore,
-            "examples": examples,
-        }
-        clean, problems = check_fields(given, None)
-        if problems:
-            raise DefinitionError(problems)
-        self._fill(clean)
-
-    def _fill(self, clean: Mapping[str, Any]) -> None:
-        for argument, value in clean.items():
-            object.__setattr__(self, argument, value)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, ({field.name: getattr(self, field.name) for field in fields(self)},)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The definition as a definitions file writes it, defaults left out.
-
-        Example:
-            >>> MetricDefinition("loss", "(.+)", matches="all").to_dict()
-            {'Name': 'loss', 'Regex': '(.+)', 'Matches': 'all'}
-        """
-        written: dict[str, Any] = {}
-        for key, argument in KEYS.items():
-            value = getattr(self, argument)
-            if argument in DEFAULTS and value == DEFAULTS[argument]:
-                continue
-            if argument == "examples":
-                value = [example_to_json(example) for example in value]
-            written[key] = list(value) if argument == "ignore" else value
-        return written
-
-
-def _rebuild(arguments: dict[str, Any]) -> MetricDefinition:
-    return MetricDefinition(**arguments)
+__all__ = ["DefinitionSet", "MetricDefinition"]
 
 
 class DefinitionSet:
@@ -179,47 +65,11 @@ class DefinitionSet:
         from metricsieve._definition_files import unwrap
 
         items, self._from_job = unwrap(definitions)
-        self._infos = {}
-        self._definitions = self._validate(items)
-
-    def _validate(self, items: Iterable[Any]) -> tuple[MetricDefinition, ...]:
-        problems: list[DefinitionProblem] = []
-        checked: list[tuple[MetricDefinition, PatternInfo]] = []
-        seen: dict[MetricDefinition, int] = {}
-        for index, item in enumerate(items):
-            if index >= MAX_DEFINITIONS:
-                problems.append(
-                    DefinitionProblem(
-                        f"more than {MAX_DEFINITIONS:,} definitions", hint="split the list"
-                    )
-                )
-                break
-            definition, wrong = _read_item(item, index)
-            problems += wrong
-            if definition is None or self._is_dummy(definition, index):
-                continue
-            if definition in seen:
-                if not self._from_job:  # tuning jobs repeat their list in every definition
-                    problems.append(_twice(definition, index, seen[definition]))
-                continue
-            seen[definition] = index
-            info, wrong = _check_pattern(definition, index)
-            problems += wrong
-            if info is not None:
-                checked.append((definition, info))
+        checked, problems = validate(items, from_job=self._from_job)
         if problems:
             raise DefinitionError(problems)
-        self._infos[True] = [info for _, info in checked]
-        return tuple(definition for definition, _ in checked)
-
-    def _is_dummy(self, definition: MetricDefinition, index: int) -> bool:
-        if not self._from_job or _has_group(definition.regex):
-            return False
-        problem = DefinitionProblem(
-            "skipped, its pattern has no capture group", index, definition.name
-        )
-        warnings.warn(str(problem), DefinitionWarning, stacklevel=4)
-        return True
+        self._infos = {True: [info for _, _, info in checked]}
+        self._definitions = tuple(definition for _, definition, _ in checked)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DefinitionSet:
@@ -257,16 +107,7 @@ class DefinitionSet:
             >>> DefinitionSet.from_args(["loss=loss=([0-9.]+)"])[0].regex
             'loss=([0-9.]+)'
         """
-        items: list[Any] = []
-        for index, argument in enumerate(arguments):
-            name, equals, regex = argument.partition("=")
-            if equals and name:
-                items.append({"Name": name, "Regex": regex})
-            else:  # kept in its place, so that the patterns' errors are found in the same run
-                message = f"{reprlib.repr(argument)} is not NAME=REGEX"
-                hint = "for example 'train:loss=loss: ([0-9.]+)'"
-                items.append(DefinitionProblem(message, index, hint=hint))
-        return cls(items)
+        return cls(items_from_args(arguments))
 
     def to_sagemaker(self) -> list[dict[str, str]]:
         """SageMaker's list: `Name` and `Regex` alone, each pair once.
@@ -331,6 +172,32 @@ class DefinitionSet:
             for start, end, message in info.warnings
         ]
 
+    def check(self, *, terminal: bool = True, sagemaker: bool = False) -> list[Finding]:
+        r"""What will go wrong with the definitions: groups that cut numbers short, and more.
+
+        Args:
+            terminal: as in `scan(normalize="terminal")`.
+            sagemaker: whether SageMaker's limits hold too (40 definitions, 255 characters of a
+                name, 500 of a regex).
+
+        Returns:
+            Findings in the order of the definitions, without those that `ignore` names.
+            docs/checks.md lists their codes.
+
+        Raises:
+            DefinitionError: a pattern is legal only in the other mode.
+
+        Example:
+            >>> finding = DefinitionSet({"loss": r"loss: (.*?)"}).check()[0]
+            >>> finding.code, finding.severity, finding.suggestion
+            ('group-always-empty', 'error', 'loss: ([-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|nan|inf))')
+        """
+        from metricsieve import checks
+
+        infos = self._checked(terminal=terminal)
+        listed = zip(range(len(self)), self, infos, strict=True)
+        return checks.check(list(listed), terminal=terminal, sagemaker=sagemaker)
+
     def strategies(self, *, terminal: bool = True) -> list[dict[str, Any]]:
         r"""How the engine will look for each definition, and so which ones are slow.
 
@@ -374,7 +241,7 @@ class DefinitionSet:
             problems: list[DefinitionProblem] = []
             infos = []
             for index, definition in enumerate(self._definitions):
-                info, wrong = _check_pattern(definition, index, terminal=terminal)
+                info, wrong = check_pattern(definition, index, terminal=terminal)
                 problems += wrong
                 infos += [info] if info is not None else []
             if problems:
@@ -424,90 +291,3 @@ def _rebuild_set(definitions: tuple[MetricDefinition, ...], from_job: bool) -> D
     rebuilt = DefinitionSet(definitions)
     rebuilt._from_job = from_job
     return rebuilt
-
-
-def _read_item(item: object, index: int) -> tuple[MetricDefinition | None, list[DefinitionProblem]]:
-    if isinstance(item, MetricDefinition):
-        return item, []
-    if isinstance(item, DefinitionProblem):
-        return None, [item]
-    if not isinstance(item, Mapping):
-        message = f'expected {{"Name": ..., "Regex": ...}}, not {reprlib.repr(item)}'
-        return None, [DefinitionProblem(message, index)]
-    given, problems = read_mapping(item, index)
-    clean, wrong = check_fields(given, index)
-    problems += wrong
-    if problems:
-        return None, problems
-    definition = MetricDefinition.__new__(MetricDefinition)  # its __init__ would check once more
-    definition._fill(clean)
-    return definition, []
-
-
-def _twice(definition: MetricDefinition, index: int, first: int) -> DefinitionProblem:
-    message = f"the same name, regex and options as definition {first}"
-    return DefinitionProblem(message, index, definition.name, hint="remove one of the two")
-
-
-def _has_group(pattern: str) -> bool:
-    if "(" not in pattern:
-        return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # FutureWarning of sets such as [[]
-            return re.compile(pattern).groups > 0
-    except (re.error, RecursionError, OverflowError):
-        return True  # the engine will say what is wrong with it
-
-
-def _no_group(definition: MetricDefinition, index: int) -> DefinitionProblem:
-    hint, span = "put parentheses around the number, as in loss=([0-9.]+)", None
-    for span_match in _NUMBER_LIKE.finditer(definition.regex):
-        span = span_match.span()
-    if span is not None:
-        start, end = span
-        regex = definition.regex
-        fixed = f"{regex[:start]}({regex[start:end]}){regex[end:]}"
-        if len(fixed) <= 200:
-            hint = f"put parentheses around the number: {fixed}"
-    return DefinitionProblem(
-        "the pattern has no capture group, so nothing says which part is the value",
-        index,
-        definition.name,
-        definition.regex,
-        span or (0, len(definition.regex)),
-        hint,
-    )
-
-
-def _check_pattern(
-    definition: MetricDefinition, index: int, *, terminal: bool = True
-) -> tuple[PatternInfo | None, list[DefinitionProblem]]:
-    from metricsieve import _engine
-
-    try:
-        info = _engine.check_pattern(definition.regex, definition.group, terminal=terminal)
-    except _engine.PatternError as error:
-        # That there is no group matters most. Python says so, and is asked only now: its compiler
-        # takes longer than the engine.
-        if not _has_group(definition.regex):
-            return None, [_no_group(definition, index)]
-        message, start, end, _construct, hint = error.args
-        span = None if start is None else (start, end)  # some errors are about no one place
-        name, regex = definition.name, definition.regex
-        return None, [DefinitionProblem(message, index, name, regex, span, hint)]
-    problems = []
-    for _number, label in info.labels:
-        if label in _TAKEN:
-            start = max(0, definition.regex.find(f"(?P<{label}>"))
-            problems.append(
-                DefinitionProblem(
-                    f"the group named {label!r} would be a column, and there is one of that name",
-                    index,
-                    definition.name,
-                    definition.regex,
-                    (start, start + len(f"(?P<{label}>")),
-                    "give the group another name",
-                )
-            )
-    return info, problems

@@ -30,6 +30,7 @@ class DefinitionProblem:
         pattern: the regular expression the problem is in.
         span: the place in `pattern`, in characters, end exclusive.
         hint: what to do about it.
+        code: the code of the finding that `check` makes of it.
     """
 
     message: str
@@ -38,12 +39,13 @@ class DefinitionProblem:
     pattern: str | None = None
     span: tuple[int, int] | None = None
     hint: str | None = None
+    code: str | None = None
 
     def __str__(self) -> str:
         """The problem in a few lines, with a caret line under the place in the pattern."""
         lines = [self._heading()]
         if self.pattern is not None and self.span is not None:
-            lines += _caret(self.pattern, self.span)
+            lines += caret_lines(self.pattern, self.span)
         if self.hint:
             lines.append(f"    help: {visible(self.hint)}")
         return "\n".join(lines)
@@ -55,7 +57,8 @@ class DefinitionProblem:
         return f"{where}: {visible(self.message)}" if where else visible(self.message)
 
 
-def _caret(pattern: str, span: tuple[int, int]) -> list[str]:
+def caret_lines(pattern: str, span: tuple[int, int]) -> list[str]:
+    """The pattern, or what of it is around the place, and carets under the place."""
     start = max(0, min(span[0], len(pattern)))
     end = max(start, min(span[1], len(pattern)))
     left = max(0, start - _CONTEXT_CHARS)

@@ -1,0 +1,129 @@
+r"""The linter: what will go wrong with metric definitions, before a job runs.
+
+Principal function: `check`. Each rule is a function in `group_rules` (the value's group),
+`text_rules` (the rest of a pattern) or `set_rules` (definitions beside one another); `repair`
+makes the suggested pattern. Fed by `DefinitionSet.check` and the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from metricsieve import _engine
+from metricsieve._text import shorten
+from metricsieve.checks import group_rules, set_rules, text_rules
+from metricsieve.checks.finding import CODES, SEVERITIES, Finding
+from metricsieve.checks.pattern import Anatomy
+from metricsieve.checks.repair import repair
+
+if TYPE_CHECKING:
+    from metricsieve._engine import PatternInfo
+    from metricsieve.definitions import MetricDefinition
+
+__all__ = ["CODES", "SEVERITIES", "Finding", "check"]
+
+
+def check(
+    definitions: Sequence[tuple[int, MetricDefinition, PatternInfo]],
+    *,
+    terminal: bool = True,
+    sagemaker: bool = False,
+) -> list[Finding]:
+    """All findings, in the order of the definitions, the worst of each first.
+
+    Args:
+        definitions: index, definition and what the engine makes of its pattern.
+        terminal: whether they will run on terminal text.
+        sagemaker: whether SageMaker's own limits hold.
+    """
+    found: list[Finding] = []
+    taken_apart = []
+    for index, definition, info in definitions:
+        anatomy = Anatomy(definition.regex, info.value_group, terminal=terminal)
+        taken_apart.append((index, definition, anatomy))
+        own = _of_pattern(anatomy, info)
+        again = functools.partial(_take_apart, group=definition.group, terminal=terminal)
+        suggestion, remaining = repair(anatomy, own, again) or (None, frozenset())
+        own += _examples(definition, terminal=terminal)
+        for finding in own:
+            helps = None if finding.code in remaining else suggestion
+            found.append(
+                dataclasses.replace(finding, index=index, name=definition.name, suggestion=helps)
+            )
+    for rule in set_rules.RULES:
+        found += rule(taken_apart)
+    if sagemaker:
+        found += set_rules.sagemaker_limits([(index, one) for index, one, _ in definitions])
+    ignored = {index: set(definition.ignore) for index, definition, _ in definitions}
+    found = [one for one in _once(found) if one.code not in ignored.get(_place(one), ())]
+    return sorted(found, key=lambda one: (_place(one), -SEVERITIES.index(one.severity)))
+
+
+def _place(finding: Finding) -> int:
+    return -1 if finding.index is None else finding.index
+
+
+def _once(findings: Iterable[Finding]) -> list[Finding]:
+    """Without the second of two that say the same of the same definition."""
+    kept: dict[tuple[object, ...], Finding] = {}
+    for one in findings:
+        once = one.code in ("part-of-longer-name",)
+        key = (one.code, one.index) if once else (one.code, one.index, one.span, one.message)
+        kept.setdefault(key, one)
+    return list(kept.values())
+
+
+def _take_apart(
+    pattern: str, *, group: int | str | None, terminal: bool
+) -> tuple[Anatomy, list[Finding]] | None:
+    try:
+        info = _engine.check_pattern(pattern, group, terminal=terminal)
+    except _engine.PatternError:
+        return None
+    anatomy = Anatomy(pattern, info.value_group, terminal=terminal)
+    return anatomy, _of_pattern(anatomy, info)
+
+
+def _of_pattern(anatomy: Anatomy, info: PatternInfo) -> list[Finding]:
+    found: list[Finding] = []
+    for rule in group_rules.RULES:
+        found += rule(anatomy)
+    fatal = [finding for finding in found if finding.code in group_rules.FATAL]
+    found = fatal or found
+    for other in text_rules.RULES:
+        found += other(anatomy)
+    for start, end, message in info.warnings:
+        code = "never-in-text" if "cannot match" in message else "suspicious-syntax"
+        found.append(Finding(code, message, pattern=anatomy.pattern, span=(start, end)))
+    if not info.literals:
+        found.append(
+            Finding(
+                "no-literal",
+                "no text stands in every match, so each record is tried: slow",
+                pattern=anatomy.pattern,
+                span=(0, len(anatomy.pattern)),
+                hint="add a word that stands beside the number",
+            )
+        )
+    return found
+
+
+def _examples(definition: MetricDefinition, *, terminal: bool) -> list[Finding]:
+    """Runs a definition on its own examples."""
+    from metricsieve._scan import scan
+
+    found = []
+    for example in definition.examples:
+        log, normalize = example.line.encode(), "terminal" if terminal else "none"
+        values = scan(log, [definition], normalize=normalize).read_all()["value"].to_pylist()
+        wanted = [] if example.value is None else [example.value]
+        # As texts, for NaN equals nothing.
+        if list(map(repr, values[:1])) != list(map(repr, map(float, wanted))):
+            gave = repr(values[0]) if values else "no point"
+            expected = "none" if example.value is None else repr(float(example.value))
+            message = f"the example {shorten(example.line)!r} gives {gave}, not {expected}"
+            found.append(Finding("example-fails", message, pattern=definition.regex))
+    return found

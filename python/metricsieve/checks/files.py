@@ -1,0 +1,118 @@
+"""From files to findings with their places: what the command `check` does.
+
+Principal function: `check_file`, which also looks at definitions beside ones that are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metricsieve import checks
+from metricsieve._definition_files import read_file, unwrap
+from metricsieve._validation import validate
+from metricsieve.checks.code_files import SUFFIXES, read_code
+from metricsieve.checks.finding import Finding
+from metricsieve.exceptions import DefinitionError, DefinitionProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The findings of one list of definitions.
+
+    Attributes:
+        path: the file; empty for definitions of the command line.
+        where: `cell 3` in a notebook, else empty.
+        count: how many definitions were looked at.
+        findings: what was found.
+        lines: the line of each definition in its file, or None where it is not known.
+    """
+
+    path: str
+    where: str
+    count: int
+    findings: list[Finding]
+    lines: Sequence[int | None]
+
+    def line(self, finding: Finding) -> int | None:
+        """The line that a finding belongs to."""
+        if finding.index is None or finding.index >= len(self.lines):
+            return None
+        return self.lines[finding.index]
+
+
+def check_file(path: str, *, sagemaker: bool = False) -> list[Checked]:
+    """The findings of each list of definitions in a file: several in code, else one.
+
+    Raises:
+        DefinitionError: the file cannot be understood at all, or holds no definition.
+        OSError: it cannot be read.
+    """
+    if Path(path).suffix.lower() in SUFFIXES:
+        lists = read_code(Path(path))
+        if not lists:
+            raise DefinitionError(
+                [
+                    DefinitionProblem(
+                        f"{path}: no definition in this code",
+                        hint="dicts with a Name and a Regex are found, if both are literals",
+                    )
+                ]
+            )
+        return [
+            _check(path, one.where, one.items, one.lines, from_job=False, sagemaker=sagemaker)
+            for one in lists
+        ]
+    items, from_job = unwrap(read_file(Path(path)))
+    items = list(items)
+    lines = _lines(Path(path).read_text("utf-8-sig"), items)
+    return [_check(path, "", items, lines, from_job=from_job, sagemaker=sagemaker)]
+
+
+def check_items(items: Sequence[Any], *, sagemaker: bool = False) -> Checked:
+    """The findings of definitions that stand in no file."""
+    return _check("", "", items, [None] * len(items), from_job=False, sagemaker=sagemaker)
+
+
+def _check(
+    path: str,
+    where: str,
+    items: Sequence[Any],
+    lines: Sequence[int | None],
+    *,
+    from_job: bool,
+    sagemaker: bool,
+) -> Checked:
+    usable, problems = validate(items, from_job=from_job)
+    findings = [_of_problem(problem) for problem in problems]
+    findings += checks.check(usable, sagemaker=sagemaker)
+    findings.sort(key=lambda one: -1 if one.index is None else one.index)
+    return Checked(path, where, len(items), findings, lines)
+
+
+def _of_problem(problem: DefinitionProblem) -> Finding:
+    fields = {
+        field.name: getattr(problem, field.name)
+        for field in dataclasses.fields(problem)
+        if field.name != "code"
+    }
+    return Finding(code=problem.code or "invalid-definition", **fields)
+
+
+def _lines(text: str, items: Sequence[Any]) -> list[int | None]:
+    """The line of each definition's regex, where the file holds it as JSON writes it."""
+    found: list[int | None] = []
+    at = 0
+    for item in items:
+        regex = item.get("Regex", item.get("regex")) if isinstance(item, dict) else None
+        place = text.find(json.dumps(regex, ensure_ascii=False), at) if regex else -1
+        if place < 0:
+            found.append(None)
+            continue
+        found.append(text.count("\n", 0, place) + 1)
+        at = place + 1
+    return found

@@ -1,0 +1,63 @@
+"""The command `metricsieve`: data to stdout, messages to stderr, exit codes that scripts can use.
+
+Uses the public API only. pyarrow, rich and the engine are imported when a command runs, not for
+`--help`, which they would make five times slower.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from metricsieve.cli.check import check
+from metricsieve.cli.common import EXIT_INTERRUPTED
+from metricsieve.cli.scan import scan
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help in boxes costs 80 ms for rich and its Markdown parser
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from metricsieve import __version__
+
+        typer.echo(f"metricsieve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find metric points in training logs with SageMaker metric definitions."""
+
+
+app.command(
+    epilog="Example: printf 'loss=0.5\\nloss=0.25\\n' | metricsieve scan - -m 'loss=loss=([0-9.]+)'"
+)(scan)
+app.command(epilog="Example: metricsieve check -m 'lr=learning_rate: ([0-9.]+)'")(check)
+
+
+def main() -> NoReturn:
+    """Run the command line; the entry point of the installed program.
+
+    Example:
+        >>> import sys; sys.argv = ["metricsieve", "--help"]  # doctest: +SKIP
+        >>> main()  # doctest: +SKIP
+    """
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)

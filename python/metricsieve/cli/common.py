@@ -1,0 +1,131 @@
+"""What the commands share: exit codes, messages on stderr, definitions from files and arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from metricsieve._text import visible
+from metricsieve.exceptions import DefinitionError, DefinitionWarning, SinkError, SourceWarning
+
+if TYPE_CHECKING:
+    from metricsieve.definitions import DefinitionSet
+
+EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+
+
+def load_definitions(files: list[str], arguments: list[str]) -> DefinitionSet:
+    from metricsieve.definitions import DefinitionSet
+
+    if not files and not arguments:
+        raise typer.BadParameter("name definitions with -d FILE or -m NAME=REGEX")
+    loaded: DefinitionSet | None = None
+    for file in files:
+        try:
+            one = DefinitionSet.load(file)
+        except DefinitionError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise typer.BadParameter(f"cannot read definitions {file!r}: {reason}") from None
+        loaded = one if loaded is None else loaded + one
+    if arguments:
+        one = DefinitionSet.from_args(arguments)
+        loaded = one if loaded is None else loaded + one
+    assert loaded is not None
+    return loaded
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"{option} is {value!r}; it can be {', '.join(choices)}")
+
+
+@contextlib.contextmanager
+def collect_warnings(seen: list[str]) -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DefinitionWarning)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: object = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, DefinitionWarning):
+                seen.append(str(message))
+            elif not issubclass(category, SourceWarning):  # the report has those
+                usual(message, category, filename, lineno)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """One place for which error is which exit code."""
+    try:
+        yield
+    except BrokenPipeError:
+        _drop_stdout()
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        _fail("interrupted; no output was published", EXIT_INTERRUPTED)
+    except DefinitionError as error:
+        _fail(str(error), EXIT_USAGE, lines=True)
+    except SinkError as error:
+        _fail(str(error), EXIT_SINK)
+    except OSError as error:
+        if error.filename is None and not _writable(sys.stdout):
+            _drop_stdout()
+            _fail(f"cannot write to standard output: {error.strerror or error}", EXIT_SINK)
+        what = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{what}{error.strerror or error}", EXIT_SOURCE)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if isinstance(error, typer.BadParameter):
+            raise
+        _fail(str(error), EXIT_USAGE)
+
+
+def _fail(message: str, code: int, *, lines: bool = False) -> NoReturn:
+    say(f"error: {message}", lines=lines)
+    raise typer.Exit(code) from None
+
+
+def say(message: str, *, lines: bool = False) -> None:
+    if sys.stderr is None:
+        return
+    text = message if lines else visible(message)  # a DefinitionError is visible text in lines
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def is_terminal(stream: object) -> bool:
+    return stream is not None and bool(getattr(stream, "isatty", bool)())
+
+
+def _writable(stream: object) -> bool:
+    try:
+        if stream is not None:
+            stream.flush()  # type: ignore[attr-defined]
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    # Python flushes stdout once more at exit and would fail again, with a message and code 120.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

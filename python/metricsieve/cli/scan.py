@@ -1,0 +1,242 @@
+"""The command `scan`: logs in, points out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metricsieve._text import visible
+from metricsieve.cli.common import (
+    EXIT_SOURCE,
+    EXIT_STRICT,
+    collect_warnings,
+    exit_codes,
+    is_terminal,
+    load_definitions,
+    say,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve._scan import Scan
+    from metricsieve.definitions import DefinitionSet
+    from metricsieve.sinks import Sink
+
+FIRST_POINTS = 10
+
+
+def scan(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Log files, globs, directories, or - for stdin."),
+    ],
+    definitions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-d",
+            "--definitions",
+            metavar="FILE",
+            help="JSON, YAML or TOML: SageMaker's list, or a training or tuning job.",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--metric", metavar="NAME=REGEX", help="One more definition."),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout.",
+        ),
+    ] = None,
+    normalize: Annotated[
+        str, typer.Option(help="terminal: undo escapes of log shippers, drop colours; or none.")
+    ] = "terminal",
+    number: Annotated[str, typer.Option(help="trim, strict or prefix.")] = "trim",
+    on_reject: Annotated[
+        str, typer.Option(help="Captures that are no number: count, null or raise.")
+    ] = "count",
+    threads: Annotated[
+        int | None, typer.Option(help="At most so many threads; default: one a core.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="The columns to give, in this order.")
+    ] = None,
+    all_points: Annotated[
+        bool, typer.Option("--all", help="On a terminal: show every point, not the first 10.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any warning.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No report and no progress on stderr.")
+    ] = False,
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")
+    ] = None,
+) -> None:
+    """Read logs once and give every metric point.
+
+    Without -o: a summary and the first points on a terminal, JSON lines in a pipe.
+    """
+    with exit_codes():
+        from metricsieve.sinks import check_target
+
+        targets = output or ([] if is_terminal(sys.stdout) else ["-"])
+        seen: list[str] = []
+        with collect_warnings(seen):
+            for target in targets:
+                check_target(target)
+            checked = load_definitions(definitions or [], metric or [])
+            found = _open(
+                sources,
+                checked,
+                normalize=normalize,
+                number=number,
+                on_reject=on_reject,
+                threads=threads,
+                columns=columns,
+            )
+            reject, kept = _run(found, targets, all_points=all_points, show=not quiet)
+        final = found.report
+        if not targets and reject is None:
+            from metricsieve import _render
+
+            _render.print_summary(final)
+            limit = None if all_points else FIRST_POINTS
+            _render.print_points(kept, limit, final.points)
+            sys.stdout.flush()
+        if report is not None:
+            _write_report(report, final.to_dict())
+        worth = final.warnings
+        worth += [line for line in map(visible, seen) if line not in worth]
+        if not quiet:
+            from metricsieve import _render
+
+            _render.print_report(final, worth)
+        if reject is not None:
+            say(f"error: {reject}")
+        code = EXIT_STRICT if reject is not None or (strict and worth) else 0
+        raise typer.Exit(max(code, EXIT_SOURCE if final.sources.failed else 0))
+
+
+def _open(
+    sources: list[str],
+    definitions: DefinitionSet,
+    *,
+    normalize: str,
+    number: str,
+    on_reject: str,
+    threads: int | None,
+    columns: str | None,
+) -> Scan:
+    import metricsieve
+
+    return metricsieve.scan(
+        sources,
+        definitions,
+        normalize=normalize,
+        number=number,
+        on_reject=on_reject,
+        threads=threads,
+        columns=None if columns is None else [name.strip() for name in columns.split(",")],
+    )
+
+
+def _run(
+    found: Scan, targets: list[str], *, all_points: bool, show: bool
+) -> tuple[ValueError | None, list[pa.RecordBatch]]:
+    """Drive the scan into its outputs; returns the reject that ended it, and batches to show."""
+    from metricsieve._engine import RejectError
+    from metricsieve.sinks import open_sink
+
+    sinks: list[Sink] = []
+    kept: list[pa.RecordBatch] = []
+    rows = 0
+    reject: ValueError | None = None
+    try:
+        for target in targets:
+            sinks.append(open_sink(target, found.schema))
+        with _progress(found, show and is_terminal(sys.stderr)):
+            try:
+                for batch in found:
+                    for sink in sinks:
+                        sink.write(batch)
+                    if not sinks and (all_points or rows < FIRST_POINTS):
+                        # A slice of ten rows would keep the whole batch alive.
+                        kept.append(batch if all_points else batch.take(_first(batch)))
+                        rows += batch.num_rows
+            except RejectError as error:
+                reject = error
+        for sink in sinks:
+            if reject is None:
+                sink.close()
+            else:
+                sink.abort()
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        raise
+    finally:
+        found.close()
+    return reject, kept
+
+
+def _first(batch: pa.RecordBatch) -> list[int]:
+    return list(range(min(FIRST_POINTS, batch.num_rows)))
+
+
+@contextlib.contextmanager
+def _progress(found: Scan, show: bool) -> Iterator[None]:
+    if not show:
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    bars = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    stop = threading.Event()
+    with Progress(*bars, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=found.progress[1])
+
+        def follow() -> None:
+            while not stop.wait(0.1):
+                # The engine may be busy handing over a batch; the next tick will do.
+                with contextlib.suppress(RuntimeError):
+                    done, total = found.progress
+                    bar.update(task, completed=done, total=total)
+
+        ticker = threading.Thread(target=follow, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            ticker.join()
+
+
+def _write_report(path: str, report: dict[str, object]) -> None:
+    from metricsieve.sinks._atomic import AtomicFile
+
+    file = AtomicFile(Path(path))
+    try:
+        file.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+        file.commit()
+    except BaseException:
+        file.abort()
+        raise
