@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from metricsieve._scan import Scan, scan
     from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
+    from metricsieve.explaining import Explanation, LinePreview, explain, preview
 
 __all__ = [
     "DebugBuildWarning",
@@ -44,7 +45,9 @@ __all__ = [
     "DefinitionProblem",
     "DefinitionSet",
     "DefinitionWarning",
+    "Explanation",
     "Finding",
+    "LinePreview",
     "MetricDefinition",
     "MetricsieveError",
     "MetricsieveWarning",
@@ -55,16 +58,22 @@ __all__ = [
     "SourceError",
     "SourceWarning",
     "__version__",
+    "explain",
+    "preview",
     "scan",
 ]
 
 _LAZY = {
     "DefinitionSet": ("definitions", "DefinitionSet"),
+    "Explanation": ("explaining", "Explanation"),
     "Finding": ("checks", "Finding"),
+    "LinePreview": ("explaining", "LinePreview"),
     "MetricDefinition": ("definitions", "MetricDefinition"),
     "Report": ("_report", "Report"),
     "Scan": ("_scan", "Scan"),
     "__version__": ("_engine", "native_version"),
+    "explain": ("explaining", "explain"),
+    "preview": ("explaining", "preview"),
     "scan": ("_scan", "scan"),
 }
 

@@ -13,6 +13,7 @@ import typer
 
 from metricsieve.cli.check import check
 from metricsieve.cli.common import EXIT_INTERRUPTED
+from metricsieve.cli.explain import explain, preview
 from metricsieve.cli.scan import scan
 
 app = typer.Typer(
@@ -47,6 +48,10 @@ app.command(
     epilog="Example: printf 'loss=0.5\\nloss=0.25\\n' | metricsieve scan - -m 'loss=loss=([0-9.]+)'"
 )(scan)
 app.command(epilog="Example: metricsieve check -m 'lr=learning_rate: ([0-9.]+)'")(check)
+app.command(
+    epilog="Example: printf 'Loss: 0.5\\n' | tee a.log; metricsieve explain a.log -m 'l=loss: (.*)'"
+)(explain)
+app.command(epilog="Example: metricsieve preview -m 'loss=loss=([0-9.]+)' 'loss=4e-05'")(preview)
 
 
 def main() -> NoReturn:

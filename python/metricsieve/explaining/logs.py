@@ -1,0 +1,304 @@
+r"""Why a definition matches nothing in these logs.
+
+Principal function: `explain`. It scans the logs a few times: with the definition and its literals,
+with ever longer beginnings of its pattern, and with the pattern as it would be without one of the
+assumptions of `causes`. The scans are those of everyone, so any amount of logs will do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metricsieve import _engine
+from metricsieve._metric_definition import MetricDefinition
+from metricsieve._scan import scan
+from metricsieve.checks.pattern import Anatomy, Part
+from metricsieve.definitions import DefinitionSet
+from metricsieve.exceptions import MetricsieveWarning
+from metricsieve.explaining.causes import CAUSES
+
+# Records that are shown.
+NEAREST = 3
+# Longest text of a record that is kept.
+MAX_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A record in which a beginning of the pattern matches, and where it stops.
+
+    Attributes:
+        source: label of the source.
+        line: the record's line, counted from 1.
+        text: the record, cut to 400 characters.
+        matched: what the beginning of the pattern matched there, a span of `text`.
+        stopped: end of the part of the pattern that matched, in characters of the pattern.
+    """
+
+    source: str
+    line: int
+    text: str
+    matched: tuple[int, int]
+    stopped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A pattern that does match, and what it does not assume.
+
+    Attributes:
+        causes: codes of the assumptions that were dropped.
+        message: what they were.
+        pattern: the pattern.
+        points: how many points it gives in these logs.
+        text: a captured text.
+    """
+
+    causes: tuple[str, ...]
+    message: str
+    pattern: str
+    points: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a definition matches nothing, or that it does.
+
+    Attributes:
+        definition: the definition.
+        records: records in the logs.
+        points: points that it gives after all.
+        rejects: captured texts that are no number, by reason.
+        reject_examples: some of them.
+        literals: texts that every match must hold, and in how many records each stands.
+        nearest: records in which most of the pattern matches.
+        remedies: patterns that match, the likeliest first.
+    """
+
+    definition: MetricDefinition
+    records: int
+    points: int
+    rejects: dict[str, int]
+    reject_examples: list[str] = field(default_factory=list)
+    literals: list[tuple[str, int]] = field(default_factory=list)
+    nearest: list[NearMiss] = field(default_factory=list)
+    remedies: list[Remedy] = field(default_factory=list)
+
+
+def explain(
+    definition: MetricDefinition | Mapping[str, Any] | str,
+    sources: Any,
+    *,
+    normalize: str = "terminal",
+    threads: int | None = None,
+) -> Explanation:
+    r"""Say why a definition matches nothing in logs, and what would match.
+
+    Args:
+        definition: a definition, or a regular expression alone.
+        sources: what `scan` takes; it is read several times, so no stream.
+        normalize: as in `scan`.
+        threads: as in `scan`.
+
+    Raises:
+        DefinitionError: the definition cannot be used.
+        TypeError: a source can be read only once.
+        FileNotFoundError: a source does not exist.
+
+    Example:
+        >>> told = explain(r"loss: ([0-9.]+)", b"Loss: 0.5\n")
+        >>> told.points, told.remedies[0].causes, told.remedies[0].pattern
+        (0, ('letter-case',), '(?i)loss: ([0-9.]+)')
+    """
+    if isinstance(definition, str):
+        definition = {"Name": "metric", "Regex": definition}
+    checked = DefinitionSet([definition])
+    (one,) = checked
+    terminal = normalize == "terminal"
+    (info,) = checked._checked(terminal=terminal)
+    anatomy = Anatomy(one.regex, info.value_group, terminal=terminal)
+    logs = _Logs(sources, normalize, threads)
+    patterns = [one.regex, *(f"({re.escape(text)})" for text in info.literals)]
+    records, counted = logs.count(patterns)
+    own = counted[0]
+    explanation = Explanation(
+        one,
+        records,
+        own.points,
+        dict(own.rejects),
+        [example["text"] for some in own.reject_examples.values() for example in some],
+        [(text, _matches(found)) for text, found in zip(info.literals, counted[1:], strict=True)],
+    )
+    if own.points:
+        return explanation
+    explanation.nearest.extend(_nearest(anatomy, logs))
+    explanation.remedies.extend(_remedies(anatomy, logs))
+    return explanation
+
+
+def _matches(report: Any) -> int:
+    return int(report.points + sum(report.rejects.values()))
+
+
+class _Logs:
+    """The sources, to be scanned again and again."""
+
+    def __init__(self, sources: Any, normalize: str, threads: int | None) -> None:
+        if hasattr(sources, "read") or hasattr(sources, "__next__"):
+            raise TypeError("explain reads the logs several times, so a stream is no source for it")
+        self._sources = sources
+        self._options: dict[str, Any] = {"normalize": normalize, "threads": threads}
+
+    def count(self, patterns: list[str]) -> tuple[int, list[Any]]:
+        """How many records there are, and what each pattern finds."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MetricsieveWarning)
+            definitions = DefinitionSet(
+                [{"Name": str(number), "Regex": one} for number, one in enumerate(patterns)]
+            )
+            done = scan(self._sources, definitions, columns=["value"], **self._options)
+            for _ in done:
+                pass
+        return done.report.records, list(done.report.definitions)
+
+    def first(self, pattern: str, limit: int) -> list[dict[str, Any]]:
+        """The first matches: source, line and captured text."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MetricsieveWarning)
+            done = scan(
+                self._sources,
+                [{"Name": "first", "Regex": pattern}],
+                columns=["source", "line", "text"],
+                on_reject="null",
+                batch_rows=limit,
+                **self._options,
+            )
+            with done:
+                rows = itertools.islice((row for batch in done for row in batch.to_pylist()), limit)
+                return list(rows)
+
+
+def beginnings(anatomy: Anatomy) -> list[tuple[str, int]]:
+    r"""Ever longer beginnings of a pattern, each with its end in the pattern.
+
+    Example:
+        >>> beginnings(Anatomy(r"a(b\d+)", 1))
+        [('a', 1), ('a(?:b)', 3), ('a(?:b\\d+)', 7)]
+    """
+    flags = re.match(r"\(\?[aimsux]+\)", anatomy.pattern)
+    start = flags.end() if flags else 0
+    found: list[tuple[str, int]] = []
+
+    def walk(part: Part, written: str, closing: str) -> str:
+        for item in part.items():
+            inner = item.children[0] if item.kind == "group" else None
+            if inner is not None and inner.kind == "concat":
+                written = walk(inner, f"{written}(?:", f"){closing}") + ")"
+                found[-1] = (found[-1][0], item.end)
+            else:
+                text = item.text
+                if item.kind == "group" and not text.startswith("(?"):
+                    text = f"(?:{text[1:]}"
+                written += text
+                found.append((f"{anatomy.pattern[:start]}{written}{closing}", item.end))
+        return written
+
+    if anatomy.root.kind == "alternation":
+        return [(anatomy.pattern, len(anatomy.pattern))]
+    walk(anatomy.root, "", "")
+    return found
+
+
+def _nearest(anatomy: Anatomy, logs: _Logs) -> list[NearMiss]:
+    """Where the longest beginning matches that matches anywhere: found by halving."""
+    steps = beginnings(anatomy)
+    low, high, rows = 0, len(steps), []  # steps[:low] match somewhere, steps[high:] nowhere
+    while low < high:
+        middle = (low + high) // 2
+        found = logs.first(_whole_record(steps[middle][0]), NEAREST)
+        if found:
+            low, rows = middle + 1, found
+        else:
+            high = middle
+    if not low or not _says_something(steps[low - 1][0]):
+        return []
+    pattern, stopped = steps[low - 1]
+    compiled = re.compile(pattern.replace("#011", r"\t") if anatomy.terminal else pattern)
+    misses = []
+    for row in rows:
+        found_in = compiled.search(row["text"])
+        span = found_in.span() if found_in else (0, 0)
+        start = max(0, span[1] - MAX_TEXT // 2)
+        text = row["text"][start : start + MAX_TEXT]
+        matched = (max(0, span[0] - start), span[1] - start)
+        misses.append(NearMiss(row["source"], row["line"], text, matched, stopped))
+    return misses
+
+
+def _whole_record(beginning: str) -> str:
+    """Captures the whole record in which a beginning of a pattern matches."""
+    flags = re.match(r"\(\?[aimsux]+\)", beginning)
+    at = flags.end() if flags else 0
+    return f"{beginning[:at]}^(.*?(?:{beginning[at:]}).*)"
+
+
+def _says_something(beginning: str) -> bool:
+    """Whether a beginning is more than white space, dots and single characters."""
+    return len(re.findall(r"[A-Za-z0-9]", re.sub(r"\\.|\[[^]]*\]", "", beginning))) >= 2
+
+
+def _remedies(anatomy: Anatomy, logs: _Logs) -> list[Remedy]:
+    """Patterns with one assumption dropped, or with two, that give points."""
+    for number in (1, 2):
+        changed: dict[tuple[int, ...], str] = {}
+        for causes in itertools.combinations(range(len(CAUSES)), number):
+            pattern = _changed(anatomy, causes)
+            if pattern is not None:
+                changed[causes] = pattern
+        found = _tried(changed, logs)
+        if found:
+            return found
+    return []
+
+
+def _changed(anatomy: Anatomy, causes: tuple[int, ...]) -> str | None:
+    for number in causes:
+        changed = CAUSES[number].rewrite(anatomy)
+        if changed is None:
+            return None
+        try:
+            info = _engine.check_pattern(changed, None, terminal=anatomy.terminal)
+            anatomy = Anatomy(changed, info.value_group, terminal=anatomy.terminal)
+        except (_engine.PatternError, re.error, StopIteration):
+            return None
+    return anatomy.pattern
+
+
+def _tried(patterns: Mapping[tuple[int, ...], str], logs: _Logs) -> list[Remedy]:
+    unique: dict[str, tuple[int, ...]] = {}
+    for causes, pattern in patterns.items():
+        unique.setdefault(pattern, causes)
+    if not unique:
+        return []
+    _, counted = logs.count(list(unique))
+    remedies = []
+    for (pattern, causes), report in zip(unique.items(), counted, strict=True):
+        if not report.points:
+            continue
+        rows = logs.first(pattern, 1)
+        remedies.append(
+            Remedy(
+                tuple(CAUSES[number].code for number in causes),
+                "; and ".join(CAUSES[number].message for number in causes),
+                pattern,
+                report.points,
+                rows[0]["text"] if rows else "",
+            )
+        )
+    return remedies
