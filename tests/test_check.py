@@ -203,6 +203,36 @@ def test_forty_real_definitions_are_judged_as_by_hand():
     assert len(false) <= 2, false
 
 
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is no part of the repository")
+def test_suggestions_find_in_real_logs_what_the_originals_found():
+    """The same records at least, and the same values where they were not cut short."""
+    suggested = {}
+    for one in corpus_definitions():
+        for finding in ms.DefinitionSet({one["name"]: one["regex"]}).check():
+            if finding.suggestion:
+                suggested[one["regex"]] = finding.suggestion
+    assert len(suggested) > 100
+    regexes = list(suggested)
+    columns = ["definition", "offset", "value", "text"]
+    compared, cut = 0, 0
+    for log in sorted(CORPUS.glob("logs/*.log")):
+        both = []
+        for patterns in (regexes, suggested.values()):
+            listed = [{"Name": str(n), "Regex": one} for n, one in enumerate(patterns)]
+            found = ms.scan(log, listed, columns=columns, on_reject="null").read_all().to_pylist()
+            both.append({(row["definition"], row["offset"]): row for row in found})
+        old, new = both
+        assert old.keys() <= new.keys(), log
+        for place, row in old.items():
+            compared += 1
+            if row["value"] is not None and row["value"] != new[place]["value"]:
+                cut += 1
+                # Exponents were lost, or skipped over to a number without one.
+                assert "e" in new[place]["text"], (regexes[place[0]], row, new[place])
+    assert compared > 10_000
+    assert cut > 0
+
+
 def corpus_definitions():
     """All of them."""
     lines = (CORPUS / "definitions.jsonl").read_text().splitlines()

@@ -109,6 +109,27 @@ class DefinitionSet:
         """
         return cls(items_from_args(arguments))
 
+    @classmethod
+    def preset(cls, *names: str) -> DefinitionSet:
+        """The definitions that come with metricsieve for an algorithm or framework.
+
+        Args:
+            names: of presets; `metricsieve presets` lists them. Definitions of several are joined.
+
+        Raises:
+            ValueError: no preset has that name; the message has the nearest one.
+
+        Example:
+            >>> DefinitionSet.preset("kmeans")[0].name
+            'test:msd'
+        """
+        from metricsieve.presets import load
+
+        found = [item for name in names for item in load(name).definitions]
+        made = cls({(item["Name"], item["Regex"]): item for item in found}.values())
+        made._from_job = True
+        return made
+
     def to_sagemaker(self) -> list[dict[str, str]]:
         """SageMaker's list: `Name` and `Regex` alone, each pair once.
 
@@ -139,7 +160,7 @@ class DefinitionSet:
 
     @property
     def from_job(self) -> bool:
-        """Whether the list came from a job description, where most definitions may stay silent."""
+        """Whether it is from a job description or a preset, where most may stay silent."""
         return self._from_job
 
     @property
@@ -188,9 +209,11 @@ class DefinitionSet:
             DefinitionError: a pattern is legal only in the other mode.
 
         Example:
-            >>> finding = DefinitionSet({"loss": r"loss: (.*?)"}).check()[0]
-            >>> finding.code, finding.severity, finding.suggestion
-            ('group-always-empty', 'error', 'loss: ([-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|nan|inf))')
+            >>> finding = DefinitionSet({"loss": r"my loss: (.*?)"}).check()[0]
+            >>> finding.code, finding.severity
+            ('group-always-empty', 'error')
+            >>> finding.suggestion
+            'my loss: ([-+]?(?:(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:[eE][-+]?[0-9]+)?|nan|inf))'
         """
         from metricsieve import checks
 

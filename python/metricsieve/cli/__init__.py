@@ -14,6 +14,7 @@ import typer
 from metricsieve.cli.check import check
 from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
+from metricsieve.cli.presets import presets
 from metricsieve.cli.scan import scan
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command(
     epilog="Example: printf 'Loss: 0.5\\n' | tee a.log; metricsieve explain a.log -m 'l=loss: (.*)'"
 )(explain)
 app.command(epilog="Example: metricsieve preview -m 'loss=loss=([0-9.]+)' 'loss=4e-05'")(preview)
+app.command(epilog="Example: metricsieve presets xgboost")(presets)
 
 
 def main() -> NoReturn:

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
 
-def load_definitions(files: list[str], arguments: list[str]) -> DefinitionSet:
+def load_definitions(
+    files: list[str], arguments: list[str], presets: DefinitionSet | None = None
+) -> DefinitionSet:
+    """The definitions of files, of `-m` arguments and of presets, in this order."""
     from metricsieve.definitions import DefinitionSet
 
-    if not files and not arguments:
-        raise typer.BadParameter("name definitions with -d FILE or -m NAME=REGEX")
+    if not files and not arguments and presets is None:
+        raise typer.BadParameter("name definitions with -d FILE, -m NAME=REGEX or -p PRESET")
     loaded: DefinitionSet | None = None
     for file in files:
         try:
@@ -38,6 +41,8 @@ def load_definitions(files: list[str], arguments: list[str]) -> DefinitionSet:
     if arguments:
         one = DefinitionSet.from_args(arguments)
         loaded = one if loaded is None else loaded + one
+    if presets is not None:
+        loaded = presets if loaded is None else loaded + presets
     assert loaded is not None
     return loaded
 

@@ -51,6 +51,15 @@ def scan(
         list[str] | None,
         typer.Option("-m", "--metric", metavar="NAME=REGEX", help="One more definition."),
     ] = None,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--preset",
+            metavar="NAME",
+            help="Definitions that come along, see the command presets; auto tries all of them.",
+        ),
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,7 +105,8 @@ def scan(
         with collect_warnings(seen):
             for target in targets:
                 check_target(target)
-            checked = load_definitions(definitions or [], metric or [])
+            presets = _presets(preset or [], sources, normalize, show=not quiet)
+            checked = load_definitions(definitions or [], metric or [], presets)
             found = _open(
                 sources,
                 checked,
@@ -127,6 +137,30 @@ def scan(
             say(f"error: {reject}")
         code = EXIT_STRICT if reject is not None or (strict and worth) else 0
         raise typer.Exit(max(code, EXIT_SOURCE if final.sources.failed else 0))
+
+
+def _presets(
+    names: list[str], sources: list[str], normalize: str, *, show: bool
+) -> DefinitionSet | None:
+    """The definitions of presets; `auto` becomes the names of those that fit the logs."""
+    from metricsieve.definitions import DefinitionSet
+
+    chosen = [name for name in names if name != "auto"]
+    if "auto" in names:
+        from metricsieve.presets import detect
+
+        if "-" in sources:
+            raise typer.BadParameter("-p auto reads the beginning of the logs twice: name files")
+        for name, points in detect(sources, normalize=normalize):
+            if show:
+                say(f"preset {name}: {points:,} points in the beginning of the logs")
+            chosen.append(name)
+        if not chosen:
+            raise ValueError(
+                "no preset finds a point in the beginning of the logs; 'metricsieve presets' "
+                "lists them, -m NAME=REGEX is a definition of your own"
+            )
+    return DefinitionSet.preset(*chosen) if chosen else None
 
 
 def _open(
