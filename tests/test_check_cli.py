@@ -1,6 +1,7 @@
 """The command `check`: files of all kinds, outputs for people and programs, exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -140,6 +141,45 @@ def test_sarif_points_at_the_line(definitions):
         if result["ruleId"] in ("no-exponent", "group-always-empty")
     }
     assert places == {(str(definitions), 2, "warning"), (str(definitions), 3, "error")}
+
+
+def test_against_tries_definitions_on_logs(tmp_path):
+    """Counts, first and last are those of `re`, line by line; what is cut short is told."""
+    log = tmp_path / "train.log"
+    lines = [f"step {n} lr=1.5e-0{n} loss={n}.25, x" for n in range(1, 6)] + ["loss=high, x"]
+    log.write_text("\n".join(lines) + "\n")
+    patterns = {"lr": r"lr=([0-9.]+)", "loss": r"loss=(\S+),", "acc": r"acc=(\S+),"}
+    given = [part for name, regex in patterns.items() for part in ("-m", f"{name}={regex}")]
+    told = json.loads(check("--format", "json", "--against", log, *given).stdout)
+    for trial in told["against"]:
+        found = [
+            (n, m)
+            for n, line in enumerate(lines, 1)
+            if (m := re.search(patterns[trial["definition"]], line))
+        ]
+        assert trial["points"] + sum(trial["rejects"].values()) == len(found)
+        for end, which in (("first", 0), ("last", -1)):
+            if found:
+                number, match = found[which]
+                assert trial[end]["line"] == number
+                assert trial[end]["record"] == lines[number - 1]
+                assert tuple(trial[end]["span"]) == match.span(1)
+            else:
+                assert trial[end] is None
+    codes = {(one["name"], one["code"]) for one in told["findings"]}
+    assert {("lr", "cut-short"), ("loss", "rejected"), ("acc", "no-match")} <= codes
+    text = check("--against", log, *given).stdout
+    assert "'lr': 5 points, 5 cut short" in text
+    assert f"first: {log}:1" in text
+
+
+def test_against_looks_at_raw_text_too(tmp_path):
+    """A pattern for the characters that are taken out finds nothing, and is told why."""
+    log = tmp_path / "train.log"
+    log.write_bytes(b"\x1b[32mloss=0.5\n")
+    told = findings("--against", log, "-m", r"loss=\[32mloss=(\S+);?")
+    (one,) = [one for one in told if one["code"] == "no-match"]
+    assert "but 1 times in the text with its control characters" in one["message"]
 
 
 @pytest.mark.parametrize(

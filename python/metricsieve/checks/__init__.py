@@ -59,7 +59,12 @@ def check(
         found += set_rules.sagemaker_limits([(index, one) for index, one, _ in definitions])
     ignored = {index: set(definition.ignore) for index, definition, _ in definitions}
     found = [one for one in _once(found) if one.code not in ignored.get(_place(one), ())]
-    return sorted(found, key=lambda one: (_place(one), -SEVERITIES.index(one.severity)))
+    return in_order(found)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """In the order of the definitions, the worst of each first."""
+    return sorted(findings, key=lambda one: (_place(one), -SEVERITIES.index(one.severity)))
 
 
 def _place(finding: Finding) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from metricsieve import checks
 from metricsieve._definition_files import read_file, unwrap
 from metricsieve._validation import validate
+from metricsieve.checks.against import Trial, try_on
 from metricsieve.checks.code_files import SUFFIXES, read_code
 from metricsieve.checks.finding import Finding
 from metricsieve.exceptions import DefinitionError, DefinitionProblem
@@ -30,6 +31,7 @@ class Checked:
         count: how many definitions were looked at.
         findings: what was found.
         lines: the line of each definition in its file, or None where it is not known.
+        trials: what each definition does on the logs that it was tried on.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Checked:
     count: int
     findings: list[Finding]
     lines: Sequence[int | None]
+    trials: Sequence[Trial] = ()
 
     def line(self, finding: Finding) -> int | None:
         """The line that a finding belongs to."""
@@ -45,8 +48,13 @@ class Checked:
         return self.lines[finding.index]
 
 
-def check_file(path: str, *, sagemaker: bool = False) -> list[Checked]:
+def check_file(path: str, *, sagemaker: bool = False, against: Any = None) -> list[Checked]:
     """The findings of each list of definitions in a file: several in code, else one.
+
+    Args:
+        path: the file.
+        sagemaker: whether SageMaker's limits hold.
+        against: logs to try the definitions on, as `scan` takes them.
 
     Raises:
         DefinitionError: the file cannot be understood at all, or holds no definition.
@@ -64,18 +72,18 @@ def check_file(path: str, *, sagemaker: bool = False) -> list[Checked]:
                 ]
             )
         return [
-            _check(path, one.where, one.items, one.lines, from_job=False, sagemaker=sagemaker)
+            _check(path, one.where, one.items, one.lines, False, sagemaker, against)
             for one in lists
         ]
     items, from_job = unwrap(read_file(Path(path)))
     items = list(items)
     lines = _lines(Path(path).read_text("utf-8-sig"), items)
-    return [_check(path, "", items, lines, from_job=from_job, sagemaker=sagemaker)]
+    return [_check(path, "", items, lines, from_job, sagemaker, against)]
 
 
-def check_items(items: Sequence[Any], *, sagemaker: bool = False) -> Checked:
+def check_items(items: Sequence[Any], *, sagemaker: bool = False, against: Any = None) -> Checked:
     """The findings of definitions that stand in no file."""
-    return _check("", "", items, [None] * len(items), from_job=False, sagemaker=sagemaker)
+    return _check("", "", items, [None] * len(items), False, sagemaker, against)
 
 
 def _check(
@@ -83,15 +91,19 @@ def _check(
     where: str,
     items: Sequence[Any],
     lines: Sequence[int | None],
-    *,
     from_job: bool,
     sagemaker: bool,
+    against: Any,
 ) -> Checked:
     usable, problems = validate(items, from_job=from_job)
     findings = [_of_problem(problem) for problem in problems]
     findings += checks.check(usable, sagemaker=sagemaker)
-    findings.sort(key=lambda one: -1 if one.index is None else one.index)
-    return Checked(path, where, len(items), findings, lines)
+    trials = try_on(usable, against) if against and usable else []
+    for trial in trials:
+        ignored = trial.definition.ignore
+        findings += [one for one in trial.findings() if one.code not in ignored]
+    findings = checks.in_order(findings)
+    return Checked(path, where, len(items), findings, lines, trials)
 
 
 def _of_problem(problem: DefinitionProblem) -> Finding:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from metricsieve._text import visible
+from metricsieve.checks.against import Trial
 from metricsieve.checks.files import Checked
 from metricsieve.checks.finding import CODES, SEVERITIES, Finding
+from metricsieve.exceptions import caret_lines
 
 FORMATS = ("text", "json", "sarif")
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -32,6 +35,8 @@ def as_text(checked: Sequence[Checked]) -> str:
             by_definition.setdefault(finding.index, []).append(finding)
         for findings in by_definition.values():
             blocks.append(_paragraph(one, findings))
+        if one.trials:
+            blocks.append("\n".join(line for trial in one.trials for line in _tried(trial)))
     total = counts(checked)
     number = sum(one.count for one in checked)
     found = ", ".join(f"{count} {_plural(what, count)}" for what, count in total.items() if count)
@@ -51,11 +56,11 @@ def _paragraph(checked: Checked, findings: Sequence[Finding]) -> str:
     number = f"definition {first.index}" if first.index is not None and not line else ""
     lines = [" ".join(part for part in (place, number, name) if part)]
     # What is said of one place stands together under its carets, the worst first.
-    by_place: dict[tuple[int, int] | None, list[Finding]] = {}
+    by_place: dict[tuple[int, int] | None, list[Finding]] = {None: []}
     for finding in findings:
         by_place.setdefault(finding.span, []).append(finding)
     for here in by_place.values():
-        lines += here[0].caret()
+        lines += here[0].caret() if here else []
         for finding in here:
             lines.append(f"      {finding.severity}[{finding.code}]: {visible(finding.message)}")
             if finding.hint:
@@ -66,20 +71,45 @@ def _paragraph(checked: Checked, findings: Sequence[Finding]) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def _tried(trial: Trial) -> list[str]:
+    """What a definition does on logs: its counts, and its first and last match."""
+    parts = [f"{trial.points:,} {_plural('point', trial.points)}"]
+    parts += [f"{count:,} rejected ({reason})" for reason, count in trial.rejects.items()]
+    parts += [f"{trial.truncated:,} cut short"] if trial.truncated else []
+    lines = [f"{visible(trial.definition.name)!r}: {', '.join(parts)}"]
+    for what, shown in (("first", trial.first), ("last", trial.last)):
+        if shown is not None and not (what == "last" and shown == trial.first):
+            lines.append(f"  {what}: {visible(shown.source)}:{shown.line}")
+            lines += caret_lines(shown.record, shown.span)
+    return lines
+
+
 def as_json(checked: Sequence[Checked]) -> str:
-    """One object: `definitions` (a count), `counts` by severity, `findings` in their order."""
+    """One object: `definitions` (a count), `counts` by severity, `findings`, and `against`."""
     findings = [
         {"file": one.path or None, "cell": one.where or None, "line": one.line(finding)}
         | finding.to_dict()
         for one in checked
         for finding in one.findings
     ]
+    against = [
+        {"file": one.path or None, "cell": one.where or None, **_trial_json(trial)}
+        for one in checked
+        for trial in one.trials
+    ]
     content = {
         "definitions": sum(one.count for one in checked),
         "counts": counts(checked),
         "findings": findings,
     }
+    if against:
+        content["against"] = against
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _trial_json(trial: Trial) -> dict[str, Any]:
+    content = dataclasses.asdict(trial)
+    return {**content, "definition": trial.definition.name}
 
 
 def as_sarif(checked: Sequence[Checked]) -> str:

@@ -22,6 +22,10 @@ def check(
         list[str] | None,
         typer.Option("-m", "--metric", metavar="NAME=REGEX", help="One more definition."),
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LOG", help="Try the definitions on logs and show what they find."),
+    ] = None,
     sagemaker: Annotated[
         bool, typer.Option("--sagemaker", help="Report what SageMaker would refuse, too.")
     ] = False,
@@ -44,12 +48,13 @@ def check(
             raise typer.BadParameter("name files with definitions, or -m NAME=REGEX")
         found = []
         for file in files or []:
-            found += checked_files.check_file(file, sagemaker=sagemaker)
+            found += checked_files.check_file(file, sagemaker=sagemaker, against=against)
         if metric:
             from metricsieve._validation import items_from_args
 
             items = items_from_args(metric)
-            found.append(checked_files.check_items(items, sagemaker=sagemaker))
+            one = checked_files.check_items(items, sagemaker=sagemaker, against=against)
+            found.append(one)
         write = {"text": formats.as_text, "json": formats.as_json, "sarif": formats.as_sarif}
         sys.stdout.write(write[output_format](found))
         sys.stdout.flush()
