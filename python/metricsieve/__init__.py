@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
+    from metricsieve.suggesting import Suggestion, suggest
 
 __all__ = [
     "DebugBuildWarning",
@@ -57,10 +58,12 @@ __all__ = [
     "SinkError",
     "SourceError",
     "SourceWarning",
+    "Suggestion",
     "__version__",
     "explain",
     "preview",
     "scan",
+    "suggest",
 ]
 
 _LAZY = {
@@ -71,10 +74,12 @@ _LAZY = {
     "MetricDefinition": ("definitions", "MetricDefinition"),
     "Report": ("_report", "Report"),
     "Scan": ("_scan", "Scan"),
+    "Suggestion": ("suggesting", "Suggestion"),
     "__version__": ("_engine", "native_version"),
     "explain": ("explaining", "explain"),
     "preview": ("explaining", "preview"),
     "scan": ("_scan", "scan"),
+    "suggest": ("suggesting", "suggest"),
 }
 
 

@@ -16,6 +16,7 @@ from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
 from metricsieve.cli.presets import presets
 from metricsieve.cli.scan import scan
+from metricsieve.cli.suggest import suggest
 
 app = typer.Typer(
     add_completion=False,
@@ -53,6 +54,7 @@ app.command(
     epilog="Example: printf 'Loss: 0.5\\n' | tee a.log; metricsieve explain a.log -m 'l=loss: (.*)'"
 )(explain)
 app.command(epilog="Example: metricsieve preview -m 'loss=loss=([0-9.]+)' 'loss=4e-05'")(preview)
+app.command(epilog="Example: metricsieve suggest train.log > definitions.json")(suggest)
 app.command(epilog="Example: metricsieve presets xgboost")(presets)
 
 
