@@ -6,6 +6,8 @@ from pathlib import Path
 
 import metricsieve as ms
 import pytest
+import strategies
+from hypothesis import HealthCheck, given, settings
 from metricsieve.checks import CODES
 from test_corpus import CORPUS
 
@@ -163,6 +165,29 @@ def test_examples_are_run():
     found = ms.DefinitionSet([definition]).check()
     messages = [one.message for one in found if one.code == "example-fails"]
     assert messages == ["the example 'loss=4e-05' gives 4.0, not 4e-05"]
+
+
+@pytest.mark.parametrize(
+    "regex",
+    [
+        r"(?:a?){40}a{40}=([0-9.]+);",
+        r"(x+x+)+y=([0-9.]+);",
+        r"a{60000}=([0-9.]+)",
+        r"(a|b|ab)*c(\d)",
+    ],
+)
+def test_patterns_that_hang_backtracking_engines_are_checked(regex):
+    """Numbers are tried by the engine, in linear time; too long surroundings are left out."""
+    ms.DefinitionSet({"metric": regex}).check()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(strategies.cases())
+def test_whatever_can_be_used_can_be_checked(case):
+    """No pattern that the engine takes is too odd; what is suggested lacks what it was for."""
+    for one in ms.DefinitionSet(case.definitions).check():
+        if one.suggestion:
+            assert one.code not in codes(one.suggestion)
 
 
 def verdicts():

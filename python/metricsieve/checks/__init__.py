@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from metricsieve._engine import PatternInfo
     from metricsieve.definitions import MetricDefinition
 
+# Longer texts around a group are not tried: `a{60000}` takes seconds for each number.
+MAX_SURROUNDINGS = 2_000
+
 __all__ = ["CODES", "SEVERITIES", "Finding", "check"]
 
 
@@ -94,8 +97,9 @@ def _take_apart(
 
 def _of_pattern(anatomy: Anatomy, info: PatternInfo) -> list[Finding]:
     found: list[Finding] = []
-    for rule in group_rules.RULES:
-        found += rule(anatomy)
+    if len(anatomy.head) + len(anatomy.tail) <= MAX_SURROUNDINGS:
+        for rule in group_rules.RULES:
+            found += rule(anatomy)
     fatal = [finding for finding in found if finding.code in group_rules.FATAL]
     found = fatal or found
     for other in text_rules.RULES:

@@ -15,7 +15,7 @@ from metricsieve.checks.finding import Finding
 from metricsieve.exceptions import DefinitionError, MetricsieveWarning
 
 if TYPE_CHECKING:
-    from metricsieve._engine import PatternInfo
+    from metricsieve._engine import CheckedPattern, PatternInfo
     from metricsieve._metric_definition import MetricDefinition
 
 # Groups that hold what stands around a match; no user's group has such a name.
@@ -160,7 +160,11 @@ def _first_and_last(
         for row in batch.to_pylist():
             first, _ = ends.get(row["definition"], (row, row))
             ends[row["definition"]] = (first, row)
-    return {number: (_shown(first), _shown(last)) for number, (first, last) in ends.items()}
+    found_by = [info.compiled for _, _, info in definitions]
+    return {
+        number: (_shown(first, found_by[number]), _shown(last, found_by[number]))
+        for number, (first, last) in ends.items()
+    }
 
 
 def _wrapped(regex: str) -> str:
@@ -170,9 +174,8 @@ def _wrapped(regex: str) -> str:
     return f"{regex[:at]}^(?P<{_BEFORE}>.*?)(?P<{_MATCH}>{regex[at:]})(?P<{_AFTER}>.*)"
 
 
-def _shown(row: dict[str, Any]) -> Shown:
-    match, text = row[_MATCH] or "", row["text"]
-    record = (row[_BEFORE] or "") + match + (row[_AFTER] or "")
-    start = len(row[_BEFORE] or "") + (max(0, match.rfind(text)) if text else 0)
-    span = (start, start + len(text or match))
+def _shown(row: dict[str, Any], compiled: CheckedPattern) -> Shown:
+    record = "".join(row[part] or "" for part in (_BEFORE, _MATCH, _AFTER))
+    start, end, first, last = compiled.find(record) or (0, 0, None, None)
+    span = (start, end) if first is None or last is None else (first, last)
     return Shown(row["source"], row["line"], record, span, row["value"])

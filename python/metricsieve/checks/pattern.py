@@ -2,14 +2,13 @@ r"""Patterns as trees, and what can be asked of them.
 
 Principal types: `Part` (a piece of a pattern, with its place) and `Anatomy` (one definition's
 pattern around the group of its value). Fed by the rules beside it. Trees come from the engine's
-own parser; what a piece accepts is tried out with Python's `re`, the dialect's definition.
+own parser; what it matches is tried out with the engine, in linear time whatever the pattern.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,18 +102,13 @@ def can_be_empty(part: Part) -> bool:
             return all(map(can_be_empty, part.children))
 
 
-def for_python(pattern: str, *, terminal: bool) -> re.Pattern[str]:
-    r"""The pattern as Python's `re` runs it on a record.
-
-    Example:
-        >>> for_python("#011loss", terminal=True).pattern
-        '\\tloss'
-    """
-    if terminal:
-        pattern = re.sub(r"(?<!\\)((?:\\\\)*)\\?#011", r"\1\\t", pattern)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # FutureWarning of sets such as [[]
-        return re.compile(pattern)
+@functools.lru_cache(maxsize=4096)
+def _alone(flags: str, text: str, *, terminal: bool) -> _engine.CheckedPattern | None:
+    """A piece of a pattern, to be matched with all of a text; None if it cannot stand alone."""
+    try:
+        return _engine.check_pattern(rf"{flags}\A({text})\Z", 1, terminal=terminal).compiled
+    except _engine.PatternError:
+        return None
 
 
 class Anatomy:
@@ -145,7 +139,7 @@ class Anatomy:
         self.before: list[Part] = []
         self.after: list[Part] = []
         self.group = self._descend(self.root)
-        self._compiled = for_python(pattern, terminal=terminal)
+        self._compiled = _engine.check_pattern(pattern, value_group, terminal=terminal).compiled
         flags = re.match(r"\(\?[aimsux]+\)", pattern)
         self._flags = flags.group() if flags else ""
 
@@ -195,8 +189,8 @@ class Anatomy:
 
     def accepts(self, part: Part, text: str) -> bool:
         """Whether a piece by itself matches all of a text."""
-        compiled = for_python(f"{self._flags}(?:{part.text})", terminal=self.terminal)
-        return compiled.fullmatch(text) is not None
+        compiled = _alone(self._flags, part.text, terminal=self.terminal)
+        return compiled is not None and compiled.find(text) is not None
 
     def read(self, value: str, follows: str = "") -> str | None:
         """What the group takes where `value` stands in its place; None if nothing matches."""
@@ -204,5 +198,6 @@ class Anatomy:
 
     def read_in(self, head: str, tail: str, value: str) -> str | None:
         """The same in other surroundings."""
-        found = self._compiled.search(head + value + tail)
-        return found.group(self.value_group) if found else None
+        text = head + value + tail
+        found = self._compiled.find(text)
+        return None if found is None or found[2] is None else text[found[2] : found[3]]

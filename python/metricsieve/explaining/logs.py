@@ -229,11 +229,10 @@ def _nearest(anatomy: Anatomy, logs: _Logs) -> list[NearMiss]:
     if not low or not _says_something(steps[low - 1][0]):
         return []
     pattern, stopped = steps[low - 1]
-    compiled = re.compile(pattern.replace("#011", r"\t") if anatomy.terminal else pattern)
+    compiled = _engine.check_pattern(_captured(pattern), 1, terminal=anatomy.terminal).compiled
     misses = []
     for row in rows:
-        found_in = compiled.search(row["text"])
-        span = found_in.span() if found_in else (0, 0)
+        span = (compiled.find(row["text"]) or (0, 0))[:2]
         start = max(0, span[1] - MAX_TEXT // 2)
         text = row["text"][start : start + MAX_TEXT]
         matched = (max(0, span[0] - start), span[1] - start)
@@ -243,9 +242,20 @@ def _nearest(anatomy: Anatomy, logs: _Logs) -> list[NearMiss]:
 
 def _whole_record(beginning: str) -> str:
     """Captures the whole record in which a beginning of a pattern matches."""
-    flags = re.match(r"\(\?[aimsux]+\)", beginning)
+    flags, rest = _flags_apart(beginning)
+    return f"{flags}^(.*?(?:{rest}).*)"
+
+
+def _captured(beginning: str) -> str:
+    """Captures what a beginning of a pattern matches."""
+    flags, rest = _flags_apart(beginning)
+    return f"{flags}({rest})"
+
+
+def _flags_apart(pattern: str) -> tuple[str, str]:
+    flags = re.match(r"\(\?[aimsux]+\)", pattern)
     at = flags.end() if flags else 0
-    return f"{beginning[:at]}^(.*?(?:{beginning[at:]}).*)"
+    return pattern[:at], pattern[at:]
 
 
 def _says_something(beginning: str) -> bool:

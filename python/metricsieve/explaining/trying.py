@@ -13,7 +13,6 @@ from typing import Any
 
 from metricsieve._scan import scan
 from metricsieve.checks.finding import Finding
-from metricsieve.checks.pattern import for_python
 from metricsieve.definitions import DefinitionSet
 from metricsieve.exceptions import DefinitionError, DefinitionProblem, MetricsieveWarning
 from metricsieve.explaining.lines import preview
@@ -106,17 +105,16 @@ def try_pattern(regex: str, records: Sequence[str]) -> Tried:
     except DefinitionError as error:
         return Tried([TriedLine(text) for text in records], error.errors[0])
     (info,) = definitions._checked(terminal=True)
-    compiled = for_python(regex, terminal=True)
     lines = []
     for text, seen in zip(records, preview(definitions, _plain(records)), strict=True):
-        found = compiled.search(text) if seen.matches else None
+        found = info.compiled.find(text) if seen.matches else None
         if found is None:
             lines.append(TriedLine(text))
             continue
         (match,) = seen.matches
-        group = found.span(info.value_group)
-        place = None if group[0] < 0 else group
-        lines.append(TriedLine(text, found.span(), place, match.value, match.reason))
+        start, end, first, last = found
+        group = None if first is None or last is None else (first, last)
+        lines.append(TriedLine(text, (start, end), group, match.value, match.reason))
     return Tried(lines, None, definitions.check())
 
 

@@ -41,6 +41,7 @@ mod dialect;
 mod encoding;
 mod error;
 mod extract;
+mod finder;
 mod matcher;
 mod normalize;
 mod number;
@@ -61,6 +62,7 @@ pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATT
 pub use dialect::{Syntax, SyntaxKind, Warning};
 pub use error::{Error, ErrorKind};
 pub use extract::{ExtractOptions, OnReject, Rejected};
+pub use finder::{Finder, Found};
 pub use matcher::{Cache, Matcher, Strategy};
 pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values};
 pub use scan::{Scan, ScanError, ScanOptions};

@@ -10,7 +10,7 @@ mod sources;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, ThreadId},
@@ -18,8 +18,8 @@ use std::{
 };
 
 use metricsieve_core::{
-    ColumnOptions, Definition, DefinitionSet, Error, ExtractOptions, Group, Matcher, Matches, NumberMode, OnReject,
-    Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax, SyntaxKind,
+    ColumnOptions, Definition, DefinitionSet, Error, ExtractOptions, Finder, Group, Matcher, Matches, NumberMode,
+    OnReject, Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax, SyntaxKind,
 };
 use pyo3::{
     IntoPyObjectExt, create_exception,
@@ -60,7 +60,21 @@ mod _native {
 
 /// A pattern that was checked, to be used by a scan as it is.
 #[pyclass(frozen, module = "metricsieve._native")]
-struct CheckedPattern(Pattern);
+struct CheckedPattern {
+    pattern: Pattern,
+    finder: OnceLock<Finder>,
+}
+
+#[pymethods]
+impl CheckedPattern {
+    /// The first match in a text: `(start, end, value's start, value's end)` in characters.
+    fn find(&self, text: &str) -> Option<(usize, usize, Option<usize>, Option<usize>)> {
+        let chars = |byte: usize| text[..byte].chars().count();
+        let found = self.finder.get_or_init(|| self.pattern.finder()).find(text)?;
+        let value = found.value.map(|value| (chars(value.start), chars(value.end))).unzip();
+        Some((chars(found.whole.start), chars(found.whole.end), value.0, value.1))
+    }
+}
 
 /// Translates and checks one pattern.
 #[pyfunction]
@@ -85,7 +99,7 @@ fn check_pattern<'py>(
     let literals: Vec<_> = literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect();
     result.set_item("literals", literals)?;
     result.set_item("direct", checked.is_direct())?;
-    result.set_item("compiled", Bound::new(py, CheckedPattern(checked))?)?;
+    result.set_item("compiled", Bound::new(py, CheckedPattern { pattern: checked, finder: OnceLock::new() })?)?;
     Ok(result)
 }
 
@@ -238,7 +252,7 @@ impl Scanner {
         };
         let definitions = definitions.into_iter().map(definition).collect::<PyResult<Vec<_>>>()?;
         let patterns: Option<Vec<Pattern>> =
-            patterns.map(|patterns| patterns.iter().map(|checked| checked.0.clone()).collect());
+            patterns.map(|patterns| patterns.iter().map(|checked| checked.pattern.clone()).collect());
         if patterns.as_ref().is_some_and(|patterns| patterns.len() != definitions.len()) {
             return Err(PyValueError::new_err("there must be one pattern a definition"));
         }
