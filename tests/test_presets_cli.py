@@ -6,6 +6,7 @@ import sys
 
 import metricsieve as ms
 from metricsieve import presets
+from test_cli import on_terminal
 
 
 def run(*arguments):
@@ -41,3 +42,14 @@ def test_scan_takes_presets_and_finds_out_by_itself(tmp_path):
     done = run("scan", log, "-p", "auto")
     assert done.returncode == 2
     assert "no preset" in done.stderr
+
+
+def test_a_terminal_shows_the_definitions_that_fired(tmp_path):
+    """Of a preset's many the silent ones are one line."""
+    log = tmp_path / "train.log"
+    log.write_text("[0]\ttrain-rmse:8.25\n[1]\ttrain-rmse:7.5\n")
+    seen = on_terminal("scan", log, "-p", "xgboost", "--quiet")
+    count = len(ms.DefinitionSet.preset("xgboost"))
+    assert "train:rmse" in seen
+    assert "train:auc" not in seen
+    assert f"{count - 1} of {count} definitions found nothing" in seen

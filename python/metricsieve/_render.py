@@ -37,7 +37,10 @@ def print_summary(report: Report) -> None:
     for heading in ("points", "sources", "first", "last", "min", "max"):
         table.add_column(heading, justify="right")
     table.add_column("note", overflow="fold")
-    for entry in report.definitions:
+    shown = [one for one in report.definitions if one.points or any(one.rejects.values())]
+    if not report.silent_is_normal or not shown:
+        shown = list(report.definitions)
+    for entry in shown:
         table.add_row(
             Text(visible(entry.name)),
             f"{entry.points:,}",
@@ -45,7 +48,11 @@ def print_summary(report: Report) -> None:
             *(number(value) for value in (entry.first, entry.last, entry.min, entry.max)),
             Text(visible(_note(entry))),
         )
-    Console(file=sys.stdout, highlight=False).print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(table)
+    silent = len(report.definitions) - len(shown)
+    if silent:
+        console.print(f"{silent:,} of {len(report.definitions):,} definitions found nothing")
 
 
 def _note(entry: DefinitionReport) -> str:

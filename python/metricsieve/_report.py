@@ -197,6 +197,11 @@ class Report(_Entry):
         return plain
 
     @property
+    def silent_is_normal(self) -> bool:
+        """Whether the definitions are a job's or a preset's, of which most find nothing."""
+        return self._definitions.from_job
+
+    @property
     def warnings(self) -> list[str]:
         """What `--strict` objects to, one line each; control characters are made visible.
 
