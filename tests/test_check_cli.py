@@ -2,10 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+from program import run
 
 BAD = [
     {"Name": "loss", "Regex": r"'loss': ([0-9.]+)"},
@@ -14,9 +13,8 @@ BAD = [
 
 
 def check(*arguments):
-    """Runs the program."""
-    command = [sys.executable, "-m", "metricsieve", "check", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    """Runs the command."""
+    return run("check", *arguments)
 
 
 def findings(*arguments):

@@ -11,14 +11,9 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
+from program import PROGRAM, run
 
-PROGRAM = [sys.executable, "-m", "metricsieve"]
 LOSS = "loss=loss=([^ ]+)"
-
-
-def run(*arguments, **options):
-    options = {"capture_output": True, "text": True, "timeout": 60, **options}
-    return subprocess.run([*PROGRAM, *map(str, arguments)], check=False, **options)
 
 
 @pytest.fixture

@@ -1,16 +1,7 @@
 """The commands `explain` and `preview`."""
 
-import subprocess
-import sys
-
 import pytest
-
-
-def run(*arguments, **options):
-    """Runs the program."""
-    command = [sys.executable, "-m", "metricsieve", *map(str, arguments)]
-    options = {"capture_output": True, "text": True, "timeout": 60, **options}
-    return subprocess.run(command, check=False, **options)
+from program import run
 
 
 @pytest.fixture

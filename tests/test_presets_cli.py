@@ -1,18 +1,11 @@
 """The command `presets`, and presets where definitions are wanted."""
 
 import json
-import subprocess
-import sys
 
 import metricsieve as ms
 from metricsieve import presets
+from program import run
 from test_cli import on_terminal
-
-
-def run(*arguments):
-    """Runs the program."""
-    command = [sys.executable, "-m", "metricsieve", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_the_list_names_all():

@@ -83,26 +83,22 @@ def may_be_empty(anatomy: Anatomy) -> Iterator[Finding]:
 
 def no_exponent(anatomy: Anatomy) -> Iterator[Finding]:
     """`([0-9.]+)` reads 4.67e-05 as 4.67."""
-    if anatomy.read("0.5") != "0.5" and anatomy.read("0.123456") != "0.123456":
-        return
-    read = anatomy.read(EXPONENT)
-    if read == EXPONENT:
-        return
-    what = f"{EXPONENT} is read as {read}" if read else f"{EXPONENT} is not matched"
-    message = f"{what}: {shorten(anatomy.body.text)} cannot hold an exponent"
-    yield _of(anatomy, "no-exponent", message, anatomy.body)
+    if anatomy.read("0.5") == "0.5" or anatomy.read("0.123456") == "0.123456":
+        yield from _cannot_hold(anatomy, "no-exponent", EXPONENT, "an exponent")
 
 
 def no_sign(anatomy: Anatomy) -> Iterator[Finding]:
     """`([0-9.]+)` does not read -0.5."""
-    if anatomy.read("0.5") != "0.5":
-        return
-    read = anatomy.read(NEGATIVE)
-    if read == NEGATIVE:
-        return
-    what = f"{NEGATIVE} is read as {read}" if read else f"{NEGATIVE} is not matched"
-    message = f"{what}: {shorten(anatomy.body.text)} cannot hold a sign"
-    yield _of(anatomy, "no-sign", message, anatomy.body)
+    if anatomy.read("0.5") == "0.5":
+        yield from _cannot_hold(anatomy, "no-sign", NEGATIVE, "a sign")
+
+
+def _cannot_hold(anatomy: Anatomy, code: str, number: str, what: str) -> Iterator[Finding]:
+    read = anatomy.read(number)
+    if read != number:
+        seen = f"is read as {read}" if read else "is not matched"
+        message = f"{number} {seen}: {shorten(anatomy.body.text)} cannot hold {what}"
+        yield _of(anatomy, code, message, anatomy.body)
 
 
 def no_decimal_point(anatomy: Anatomy) -> Iterator[Finding]:
