@@ -80,6 +80,18 @@ def test_refused_definitions_are_findings_beside_the_others(tmp_path):
     }
 
 
+def test_dummies_of_job_descriptions_are_told_of(tmp_path):
+    """AWS's samples submit patterns without a group; such a job is no error."""
+    path = tmp_path / "job.json"
+    dummy = {"Name": "base_metric", "Regex": "<><><><><><>"}
+    good = {"Name": "loss", "Regex": "my_loss=(.*?);"}
+    job = {"AlgorithmSpecification": {"MetricDefinitions": [dummy, good]}}
+    path.write_text(json.dumps(job))
+    done = check(path, "--fail-on", "warning")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(one["index"], one["code"]) for one in findings(path)] == [(0, "skipped")]
+
+
 CODE = r"""
 from sagemaker.estimator import Estimator
 definitions = [

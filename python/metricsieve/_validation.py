@@ -85,7 +85,7 @@ def validate(
 
 
 def _is_dummy(definition: MetricDefinition, index: int) -> bool:
-    if _has_group(definition.regex):
+    if has_group(definition.regex):
         return False
     problem = DefinitionProblem("skipped, its pattern has no capture group", index, definition.name)
     warnings.warn(str(problem), DefinitionWarning, stacklevel=4)
@@ -115,7 +115,8 @@ def _twice(definition: MetricDefinition, index: int, first: int) -> DefinitionPr
     return DefinitionProblem(message, index, definition.name, hint="remove one of the two")
 
 
-def _has_group(pattern: str) -> bool:
+def has_group(pattern: str) -> bool:
+    """Whether a pattern captures anything, by Python's parser; True if that refuses it."""
     if "(" not in pattern:
         return False
     try:
@@ -157,7 +158,7 @@ def check_pattern(
     except _engine.PatternError as error:
         # That there is no group matters most. Python says so, and is asked only now: its compiler
         # takes longer than the engine.
-        if not _has_group(definition.regex):
+        if not has_group(definition.regex):
             return None, [_no_group(definition, index)]
         message, start, end, construct, hint = error.args
         span = None if start is None else (start, end)  # some errors are about no one place

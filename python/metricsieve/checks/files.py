@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import Any
 
 from metricsieve import checks
 from metricsieve._definition_files import read_file, unwrap
-from metricsieve._validation import validate
+from metricsieve._validation import has_group, validate
 from metricsieve.checks.against import Trial, try_on
 from metricsieve.checks.code_files import SUFFIXES, read_code
 from metricsieve.checks.finding import Finding
-from metricsieve.exceptions import DefinitionError, DefinitionProblem
+from metricsieve.exceptions import DefinitionError, DefinitionProblem, DefinitionWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,11 @@ def _check(
     sagemaker: bool,
     against: Any,
 ) -> Checked:
-    usable, problems = validate(items, from_job=from_job)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DefinitionWarning)  # of what is skipped: told below
+        usable, problems = validate(items, from_job=from_job)
     findings = [_of_problem(problem) for problem in problems]
+    findings += _skipped(items) if from_job else []
     findings += checks.check(usable, sagemaker=sagemaker)
     trials = try_on(usable, against) if against and usable else []
     for trial in trials:
@@ -104,6 +108,18 @@ def _check(
         findings += [one for one in trial.findings() if one.code not in ignored]
     findings = checks.in_order(findings)
     return Checked(path, where, len(items), findings, lines, trials)
+
+
+def _skipped(items: Sequence[Any]) -> list[Finding]:
+    """Definitions of a job description that hold a place and cannot give a value."""
+    found = []
+    for index, item in enumerate(items):
+        regex = item.get("Regex", item.get("regex")) if isinstance(item, dict) else None
+        if isinstance(regex, str) and not has_group(regex):
+            message = "skipped: without a group it gives no value; AWS's samples hold such dummies"
+            name, span = item.get("Name", item.get("name")), (0, len(regex))
+            found.append(Finding("skipped", message, index, name, regex, span))
+    return found
 
 
 def _of_problem(problem: DefinitionProblem) -> Finding:

@@ -44,6 +44,7 @@ CODES: dict[str, tuple[str, str]] = {
     "needless-ends": ("info", "a part at an end of the pattern that changes nothing"),
     "anchored": ("info", "an anchor that a prefix of the line defeats"),
     "no-literal": ("info", "no text to search for: every record is tried, which is slow"),
+    "skipped": ("info", "a definition of a job description without a group"),
     "same-pattern": ("info", "two names have the same pattern"),
     "engine-difference": ("info", "Python's re and the engine may differ on rare text"),
 }
