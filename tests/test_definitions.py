@@ -105,7 +105,7 @@ def test_r11_limits():
         ({"Unit": "percent"}, "Unit cannot be 'percent'", "'Percent'"),
         ({"Matches": "every"}, "Matches cannot be", "first, last, all"),
         ({"Number": "strikt"}, "Number cannot be", "'strict'"),
-        ({"Engine": "backtracking"}, "not supported yet", "lookaround"),
+        ({"Engine": "fast"}, "Engine cannot be", "backtracking"),
         ({"Group": True}, "Group must be", None),
         ({"Required": "yes"}, "Required must be", None),
         ({"Ignore": "D1"}, "Ignore must be a list", None),

@@ -159,11 +159,7 @@ def check_fields(
     _check_choice(found, "Unit", clean["unit"], UNITS, optional=True)
     _check_choice(found, "Matches", clean["matches"], MATCHES)
     _check_choice(found, "Number", clean["number"], NUMBERS, optional=True)
-    if _check_choice(found, "Engine", clean["engine"], ENGINES) and clean["engine"] != "linear":
-        found.problem(
-            "Engine 'backtracking' is not supported yet",
-            "leave Engine out and write the pattern without lookaround and back-references",
-        )
+    _check_choice(found, "Engine", clean["engine"], ENGINES)
     _check_group(found, clean["group"])
     if not isinstance(clean["required"], bool):
         found.problem(f"Required must be true or false, not {reprlib.repr(clean['required'])}")

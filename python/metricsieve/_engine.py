@@ -46,6 +46,8 @@ class PatternInfo:
         warnings: (start, end, message), in characters of the pattern.
         literals: texts one of which every match holds; empty where there are none.
         direct: whether the first match of a record is read without a regex engine.
+        backtracking: whether it needs the backtracking engine.
+        can_be_empty: whether a match may take no character.
         compiled: the pattern as the scanner takes it, so that it is not compiled again.
     """
 
@@ -54,16 +56,21 @@ class PatternInfo:
     warnings: tuple[tuple[int, int, str], ...]
     literals: tuple[str, ...]
     direct: bool
+    backtracking: bool
+    can_be_empty: bool
     compiled: _native.CheckedPattern = field(repr=False, compare=False)
 
 
-def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> PatternInfo:
+def check_pattern(
+    pattern: str, group: int | str | None, *, terminal: bool, engine: str = "linear"
+) -> PatternInfo:
     """Compile `pattern` for the Rust engine.
 
     Args:
         pattern: a regular expression in the dialect of Python's `re`.
         group: the value's group, or None for the default choice.
         terminal: whether the pattern will be matched on normalised terminal text.
+        engine: `"linear"`, or `"backtracking"` for lookaround and the like.
 
     Returns:
         The groups and warnings of the pattern.
@@ -76,12 +83,14 @@ def check_pattern(pattern: str, group: int | str | None, *, terminal: bool) -> P
         >>> check_pattern(r"loss=([0-9.]+)", None, terminal=True).value_group
         1
     """
-    info = _native.check_pattern(pattern, group, terminal)
+    info = _native.check_pattern(pattern, group, terminal, engine)
     return PatternInfo(
         value_group=info["value_group"],
         labels=tuple((index, name) for index, name in info["labels"]),
         warnings=tuple((start, end, message) for start, end, message in info["warnings"]),
         literals=tuple(info["literals"]),
         direct=info["direct"],
+        backtracking=info["backtracking"],
+        can_be_empty=info["can_be_empty"],
         compiled=info["compiled"],
     )

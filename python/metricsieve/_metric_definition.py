@@ -25,7 +25,9 @@ class MetricDefinition:
             first unnamed group, else group 1.
         matches: which matches of a record count: `"first"` (default), `"last"` or `"all"`.
         number: the number grammar, `"trim"`, `"strict"` or `"prefix"`; None: the scan's.
-        engine: `"linear"`; `"backtracking"` does not exist yet.
+        engine: `"linear"`, or `"backtracking"`, which takes lookaround, back-references,
+            possessive quantifiers, atomic and conditional groups too, is slower, and gives up on a
+            record after a million steps back.
         required: whether a source without a point is worth a warning.
         ignore: codes of findings that do not apply.
         examples: lines with the value to be found in them.

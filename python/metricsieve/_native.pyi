@@ -20,7 +20,9 @@ __all__ = [
 __version__: str
 build_profile: str
 
-def check_pattern(pattern: str, group: int | str | None, terminal: bool) -> dict[str, Any]: ...
+def check_pattern(
+    pattern: str, group: int | str | None, terminal: bool, engine: str
+) -> dict[str, Any]: ...
 
 _Syntax: TypeAlias = tuple[str, int, int, Any, tuple[Any, ...]]
 

@@ -154,7 +154,9 @@ def check_pattern(
     from metricsieve import _engine
 
     try:
-        info = _engine.check_pattern(definition.regex, definition.group, terminal=terminal)
+        info = _engine.check_pattern(
+            definition.regex, definition.group, terminal=terminal, engine=definition.engine
+        )
     except _engine.PatternError as error:
         # That there is no group matters most. Python says so, and is asked only now: its compiler
         # takes longer than the engine.
@@ -166,6 +168,18 @@ def check_pattern(
         code = "needs-backtracking" if construct in _NEEDS_BACKTRACKING else "invalid-pattern"
         return None, [DefinitionProblem(message, index, name, regex, span, hint, code)]
     problems = []
+    if info.backtracking and info.can_be_empty and definition.matches != "first":
+        problems.append(
+            DefinitionProblem(
+                f"Matches {definition.matches!r} of a pattern that needs backtracking and can be "
+                "empty is not supported",
+                index,
+                definition.name,
+                definition.regex,
+                (0, len(definition.regex)),
+                "let it match at least one character",
+            )
+        )
     for _number, label in info.labels:
         if label in _TAKEN:
             start = max(0, definition.regex.find(f"(?P<{label}>"))

@@ -45,12 +45,18 @@ def check(
     found: list[Finding] = []
     taken_apart = []
     for index, definition, info in definitions:
+        if info.backtracking:  # only examples can be tried on what depends on its surroundings
+            found += [
+                dataclasses.replace(one, index=index, name=definition.name)
+                for one in (*_of_engine(definition.regex, info), *_examples(definition, terminal))
+            ]
+            continue
         anatomy = Anatomy(definition.regex, info.value_group, terminal=terminal)
         taken_apart.append((index, definition, anatomy))
         own = _of_pattern(anatomy, info)
         again = functools.partial(_take_apart, group=definition.group, terminal=terminal)
         suggestion, remaining = repair(anatomy, own, again) or (None, frozenset())
-        own += _examples(definition, terminal=terminal)
+        own += _examples(definition, terminal)
         for finding in own:
             helps = None if finding.code in remaining else suggestion
             found.append(
@@ -104,23 +110,28 @@ def _of_pattern(anatomy: Anatomy, info: PatternInfo) -> list[Finding]:
     found = fatal or found
     for other in text_rules.RULES:
         found += other(anatomy)
+    return found + _of_engine(anatomy.pattern, info)
+
+
+def _of_engine(pattern: str, info: PatternInfo) -> list[Finding]:
+    found = []
     for start, end, message in info.warnings:
         code = "never-in-text" if "cannot match" in message else "suspicious-syntax"
-        found.append(Finding(code, message, pattern=anatomy.pattern, span=(start, end)))
+        found.append(Finding(code, message, pattern=pattern, span=(start, end)))
     if not info.literals:
         found.append(
             Finding(
                 "no-literal",
                 "no text stands in every match, so each record is tried: slow",
-                pattern=anatomy.pattern,
-                span=(0, len(anatomy.pattern)),
+                pattern=pattern,
+                span=(0, len(pattern)),
                 hint="add a word that stands beside the number",
             )
         )
     return found
 
 
-def _examples(definition: MetricDefinition, *, terminal: bool) -> list[Finding]:
+def _examples(definition: MetricDefinition, terminal: bool) -> list[Finding]:
     """Runs a definition on its own examples."""
     from metricsieve._scan import scan
 

@@ -148,9 +148,13 @@ def _first_and_last(
 
     wrapped = []
     for number, (_, definition, info) in enumerate(definitions):
+        if info.backtracking:  # its references count groups
+            continue
         one = {"Name": str(number), "Regex": _wrapped(definition.regex), "Matches": "first"}
         wrapped.append({**one, "Group": info.value_group + 2})
-    columns = ["definition", "source", "line", "value", "text", _BEFORE, _MATCH, _AFTER]
+    if not wrapped:
+        return {}
+    columns = ["metric", "source", "line", "value", "text", _BEFORE, _MATCH, _AFTER]
     try:
         found = scan(sources, wrapped, columns=columns, on_reject="null")
     except DefinitionError:  # a limit that the longer pattern meets
@@ -158,8 +162,9 @@ def _first_and_last(
     ends: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
     for batch in found:
         for row in batch.to_pylist():
-            first, _ = ends.get(row["definition"], (row, row))
-            ends[row["definition"]] = (first, row)
+            number = int(row["metric"])
+            first, _ = ends.get(number, (row, row))
+            ends[number] = (first, row)
     found_by = [info.compiled for _, _, info in definitions]
     return {
         number: (_shown(first, found_by[number]), _shown(last, found_by[number]))

@@ -122,10 +122,15 @@ def explain(
     (one,) = checked
     terminal = normalize == "terminal"
     (info,) = checked._checked(terminal=terminal)
-    anatomy = Anatomy(one.regex, info.value_group, terminal=terminal)
     logs = _Logs(sources, normalize, threads)
-    patterns = [one.regex, *(f"({re.escape(text)})" for text in info.literals)]
-    records, counted = logs.count(patterns)
+    listed = [
+        {**one.to_dict(), "Name": "0"},
+        *(
+            {"Name": str(number), "Regex": f"({re.escape(text)})"}
+            for number, text in enumerate(info.literals, 1)
+        ),
+    ]
+    records, counted = logs.count(listed)
     own = counted[0]
     explanation = Explanation(
         one,
@@ -135,8 +140,9 @@ def explain(
         [example["text"] for some in own.reject_examples.values() for example in some],
         [(text, _matches(found)) for text, found in zip(info.literals, counted[1:], strict=True)],
     )
-    if own.points:
+    if own.points or info.backtracking:  # what looks around itself cannot be taken apart
         return explanation
+    anatomy = Anatomy(one.regex, info.value_group, terminal=terminal)
     explanation.nearest.extend(_nearest(anatomy, logs))
     explanation.remedies.extend(_remedies(anatomy, logs))
     return explanation
@@ -155,13 +161,10 @@ class _Logs:
         self._sources = sources
         self._options: dict[str, Any] = {"normalize": normalize, "threads": threads}
 
-    def count(self, patterns: list[str]) -> tuple[int, list[Any]]:
-        """How many records there are, and what each pattern finds."""
+    def count(self, definitions: list[dict[str, Any]]) -> tuple[int, list[Any]]:
+        """How many records there are, and what each definition finds."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MetricsieveWarning)
-            definitions = DefinitionSet(
-                [{"Name": str(number), "Regex": one} for number, one in enumerate(patterns)]
-            )
             done = scan(self._sources, definitions, columns=["value"], **self._options)
             for _ in done:
                 pass
@@ -296,7 +299,7 @@ def _tried(patterns: Mapping[tuple[int, ...], str], logs: _Logs) -> list[Remedy]
         unique.setdefault(pattern, causes)
     if not unique:
         return []
-    _, counted = logs.count(list(unique))
+    _, counted = logs.count([{"Name": str(n), "Regex": one} for n, one in enumerate(unique)])
     remedies = []
     for (pattern, causes), report in zip(unique.items(), counted, strict=True):
         if not report.points:

@@ -96,6 +96,15 @@ pub struct Analysed {
     /// How the value follows without a regex engine, for the first match of a record.
     pub(crate) shape: Option<Shape>,
     pub(crate) warnings: Vec<dialect::Warning>,
+    /// The engine of a pattern that needs backtracking; what the linear ones have of it matches everywhere.
+    pub(crate) backtracking: Option<Backtracking>,
+}
+
+/// What a pattern needs that the linear engine cannot match.
+#[derive(Debug)]
+pub(crate) struct Backtracking {
+    pub regex: fancy_regex::Regex,
+    pub can_be_empty: bool,
 }
 
 impl Deref for Pattern {
@@ -104,6 +113,27 @@ impl Deref for Pattern {
     fn deref(&self) -> &Analysed {
         &self.0
     }
+}
+
+/// Constructs that a linear-time engine lacks, as the dialect calls them.
+const BACKTRACKING: [&str; 6] =
+    ["lookahead", "lookbehind", "back-reference", "possessive quantifier", "atomic group", "conditional group"];
+/// Steps back that one search may take.
+const BACKTRACK_LIMIT: usize = 1_000_000;
+
+/// The value's group, and the number and name of each label.
+fn groups(group: Option<&Group>, names: &[Option<String>]) -> Result<(usize, Vec<(usize, String)>), Error> {
+    let value_group = value_group(group, names)?;
+    let labels = names.iter().enumerate().filter_map(|(index, name)| {
+        let name = name.as_ref().filter(|_| index + 1 != value_group)?;
+        Some((index + 1, name.clone()))
+    });
+    let labels: Vec<_> = labels.collect();
+    if let Some((_, name)) = labels.iter().find(|(_, name)| RESERVED_COLUMNS.contains(&name.as_str())) {
+        let message = format!("the group name '{name}' is the name of a result column");
+        return Err(Error::new(ErrorKind::Definition, message).with_hint("give the group another name"));
+    }
+    Ok((value_group, labels))
 }
 
 fn of_dialect(error: dialect::DialectError) -> Error {
@@ -129,16 +159,7 @@ impl Pattern {
                 .with_hint("repetition counts multiply; use smaller ones"));
         }
         let names = translation.group_names;
-        let value_group = value_group(group, &names)?;
-        let labels = names.iter().enumerate().filter_map(|(index, name)| {
-            let name = name.as_ref().filter(|_| index + 1 != value_group)?;
-            Some((index + 1, name.clone()))
-        });
-        let labels: Vec<_> = labels.collect();
-        if let Some((_, name)) = labels.iter().find(|(_, name)| RESERVED_COLUMNS.contains(&name.as_str())) {
-            return Err(fail(format!("the group name '{name}' is the name of a result column"))
-                .with_hint("give the group another name"));
-        }
+        let (value_group, labels) = groups(group, &names)?;
         let shape = Shape::of(&hir, value_group).filter(|_| labels.is_empty());
         let known = shape.as_ref().and_then(|shape| shape.literal.as_ref());
         let literals = required_literals(&hir, known.map(|(literal, _)| literal.as_slice()));
@@ -151,7 +172,59 @@ impl Pattern {
             literals,
             shape,
             warnings: translation.warnings,
+            backtracking: None,
         })))
+    }
+
+    /// The same for a definition that allows backtracking: lookaround, back-references, possessive quantifiers,
+    /// atomic and conditional groups are taken too. A pattern without them is that of [`new`](Self::new).
+    ///
+    /// A search that goes back more than a million times gives up; the report counts it as over budget.
+    ///
+    /// ```
+    /// use metricsieve_core::Pattern;
+    ///
+    /// let pattern = Pattern::with_backtracking(r"(?<!val_)loss=(\S+)", None, true)?;
+    /// let found = pattern.finder().find("val_loss=1 loss=0.5").unwrap();
+    /// assert_eq!(found.value, Some(16..19));
+    /// # Ok::<(), metricsieve_core::Error>(())
+    /// ```
+    pub fn with_backtracking(regex: &str, group: Option<&Group>, terminal: bool) -> Result<Self, Error> {
+        match Self::new(regex, group, terminal) {
+            Err(error) if error.construct().is_some_and(|construct| BACKTRACKING.contains(&construct)) => {}
+            other => return other,
+        }
+        let translation = dialect::for_backtracking(regex, terminal).map_err(of_dialect)?;
+        let built = fancy_regex::RegexBuilder::new(&translation.pattern).backtrack_limit(BACKTRACK_LIMIT).build();
+        let regex = built.map_err(|error| {
+            let message = format!("the backtracking engine does not take the pattern: {}", short(&error.to_string()));
+            Error::new(ErrorKind::Definition, message)
+        })?;
+        let (value_group, labels) = groups(group, &translation.group_names)?;
+        Ok(Self(Arc::new(Analysed {
+            translated: String::new(),
+            hir: Hir::empty(),
+            group_names: translation.group_names,
+            value_group,
+            labels,
+            literals: Vec::new(),
+            shape: None,
+            warnings: translation.warnings,
+            backtracking: Some(Backtracking { regex, can_be_empty: translation.can_be_empty }),
+        })))
+    }
+
+    /// Whether a match may take no character.
+    pub fn can_be_empty(&self) -> bool {
+        match &self.backtracking {
+            Some(backtracking) => backtracking.can_be_empty,
+            None => self.hir.properties().minimum_len().is_none_or(|len| len == 0),
+        }
+    }
+
+    /// Whether the pattern needs the backtracking engine.
+    pub fn needs_backtracking(&self) -> bool {
+        self.backtracking.is_some()
     }
 
     /// The syntax tree of a pattern, for those who reason about it; `terminal` as in [`new`](Self::new).
@@ -332,6 +405,15 @@ impl DefinitionSet {
                     errors.push(Error::new(ErrorKind::Definition, "the name is empty").with_definition(index));
                 }
                 _ if !seen.insert(definition) => errors.push(twice.with_definition(index)),
+                Ok(pattern)
+                    if definition.matches != Matches::First
+                        && pattern.needs_backtracking()
+                        && pattern.can_be_empty() =>
+                {
+                    let message = "several matches of a pattern that needs backtracking and can be empty";
+                    let error = Error::new(ErrorKind::Definition, message);
+                    errors.push(error.with_hint("let it match at least one character").with_definition(index));
+                }
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => errors.push(error.with_definition(index)),
             }

@@ -8,11 +8,18 @@ use regex_automata::meta::Regex;
 
 use crate::definition::Pattern;
 
-/// A compiled pattern; searches take linear time.
+/// A compiled pattern; searches take linear time, or a bounded number of steps back.
 #[derive(Debug)]
 pub struct Finder {
-    regex: Regex,
+    engine: Engine,
     value_group: usize,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Linear(Regex),
+    /// The pattern holds it.
+    Backtracking(Pattern),
 }
 
 /// The first match in a text, in bytes.
@@ -35,17 +42,30 @@ impl Pattern {
     /// # Ok::<(), metricsieve_core::Error>(())
     /// ```
     pub fn finder(&self) -> Finder {
+        let value_group = self.value_group;
+        if self.needs_backtracking() {
+            return Finder { engine: Engine::Backtracking(self.clone()), value_group };
+        }
         let config = Regex::config().utf8_empty(true).nfa_size_limit(None);
         let regex = Regex::builder().configure(config).build_from_hir(&self.hir);
-        Finder { regex: regex.expect("the size was checked when the pattern was made"), value_group: self.value_group }
+        let regex = regex.expect("the size was checked when the pattern was made");
+        Finder { engine: Engine::Linear(regex), value_group }
     }
 }
 
 impl Finder {
     /// The first match.
     pub fn find(&self, text: &str) -> Option<Found> {
-        let mut captures = self.regex.create_captures();
-        self.regex.captures(text, &mut captures);
+        let regex = match &self.engine {
+            Engine::Linear(regex) => regex,
+            Engine::Backtracking(pattern) => {
+                let captures = pattern.backtracking.as_ref()?.regex.captures(text).ok()??;
+                let value = captures.get(self.value_group).map(|group| group.range());
+                return Some(Found { whole: captures.get(0)?.range(), value });
+            }
+        };
+        let mut captures = regex.create_captures();
+        regex.captures(text, &mut captures);
         let whole = captures.get_match()?.range();
         let value = captures.get_group(self.value_group).map(|group| group.range());
         Some(Found { whole, value })

@@ -83,9 +83,11 @@ fn check_pattern<'py>(
     pattern: &str,
     group: Option<GroupArg>,
     terminal: bool,
+    engine: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let make = choice("engine", engine, &ENGINES)?;
     let chars = |byte: usize| pattern.get(..byte).map_or(0, |head| head.chars().count());
-    let checked = py.detach(|| Pattern::new(pattern, group.map(Group::from).as_ref(), terminal));
+    let checked = py.detach(|| make(pattern, group.map(Group::from).as_ref(), terminal));
     let checked = checked.map_err(|error| pattern_error(pattern, &error))?;
     let result = PyDict::new(py);
     result.set_item("groups", checked.group_names())?;
@@ -99,6 +101,8 @@ fn check_pattern<'py>(
     let literals: Vec<_> = literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect();
     result.set_item("literals", literals)?;
     result.set_item("direct", checked.is_direct())?;
+    result.set_item("backtracking", checked.needs_backtracking())?;
+    result.set_item("can_be_empty", checked.can_be_empty())?;
     result.set_item("compiled", Bound::new(py, CheckedPattern { pattern: checked, finder: OnceLock::new() })?)?;
     Ok(result)
 }
@@ -169,11 +173,16 @@ fn choice<T: Copy>(option: &str, value: &str, choices: &[(&str, T)]) -> PyResult
 const NUMBERS: [(&str, NumberMode); 3] =
     [("trim", NumberMode::Trim), ("strict", NumberMode::Strict), ("prefix", NumberMode::Prefix)];
 
+/// How a pattern is made for an engine.
+type Make = fn(&str, Option<&Group>, bool) -> Result<Pattern, Error>;
+
+const ENGINES: [(&str, Make); 2] = [("linear", Pattern::new), ("backtracking", Pattern::with_backtracking)];
+
 type DefinitionArg = (String, String, Option<GroupArg>, String, Option<String>, String);
 
 fn definition(argument: DefinitionArg) -> PyResult<Definition> {
     let (name, regex, group, matches, number, engine) = argument;
-    choice("engine", &engine, &[("linear", ())])?;
+    choice("engine", &engine, &ENGINES)?;
     Ok(Definition {
         name,
         regex,

@@ -34,7 +34,7 @@ impl<'p> Parser<'p> {
             Escape::Assertion(place) => Kind::Assertion(place),
             Escape::BackReference(number) => {
                 self.back_reference(number, start..self.pos)?;
-                Kind::Unsupported
+                Kind::BackReference { number, fold: flags.fold(), width: self.groups[number - 1].width }
             }
         })
     }

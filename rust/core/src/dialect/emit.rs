@@ -52,14 +52,43 @@ fn node(node_: &Node, out: &mut String) {
                 node(branch, out);
             }
         }
-        Kind::Unsupported => {}
+        _ => backtracking(node_, out),
+    }
+}
+
+/// What only the backtracking engine reads; apart, so that the frames of deep nesting stay small.
+fn backtracking(node_: &Node, out: &mut String) {
+    match &node_.kind {
+        Kind::Look { behind, negated, body } => {
+            out.push_str(if *behind { "(?<" } else { "(?" });
+            out.push(if *negated { '!' } else { '=' });
+            node(body, out);
+            out.push(')');
+        }
+        Kind::BackReference { number, fold, .. } => {
+            let _ = write!(out, r"({}:\{number})", if *fold == Fold::None { "?" } else { "?i" });
+        }
+        Kind::Atomic(body) => {
+            out.push_str("(?>");
+            node(body, out);
+            out.push(')');
+        }
+        Kind::Conditional { number, yes, no } => {
+            let _ = write!(out, "(?({number})");
+            node(yes, out);
+            out.push('|');
+            node(no, out);
+            out.push(')');
+        }
+        _ => {}
     }
 }
 
 fn captures(node: &Node) -> bool {
     match &node.kind {
         Kind::Group { number, body } => number.is_some() || captures(body),
-        Kind::Repeat { body, .. } => captures(body),
+        Kind::Repeat { body, .. } | Kind::Look { body, .. } | Kind::Atomic(body) => captures(body),
+        Kind::Conditional { yes, no, .. } => captures(yes) || captures(no),
         Kind::Concat(items) | Kind::Alternation(items) => items.iter().any(captures),
         _ => false,
     }

@@ -61,10 +61,6 @@ impl Parser<'_> {
             return Err(self.unexpected_end());
         };
         let open = |kind, flags| Ok(Opened::Frame(Frame::new(kind, start, flags)));
-        let lookaround = |construct| {
-            let hint = "match the text itself and put only the value into the group";
-            open(FrameKind::Unsupported { construct, hint }, flags)
-        };
         match kind {
             "P" => self.python_extension(start, flags),
             ":" => open(FrameKind::Group, flags),
@@ -78,22 +74,19 @@ impl Parser<'_> {
                     }
                 }
             },
-            "=" | "!" => lookaround("lookahead"),
+            "=" | "!" => open(FrameKind::Look { behind: false, negated: kind == "!" }, flags),
             "<" => match self.bump() {
-                Some("=" | "!") => lookaround("lookbehind"),
+                Some(sign @ ("=" | "!")) => open(FrameKind::Look { behind: true, negated: sign == "!" }, flags),
                 Some(_) => {
                     Err(self.unknown_extension(start).with_hint("Python writes a named group as `(?P<name>...)`"))
                 }
                 None => Err(self.unexpected_end()),
             },
             "(" => {
-                self.condition()?;
-                open(FrameKind::Conditional, flags)
+                let number = self.condition()?;
+                open(FrameKind::Conditional(number), flags)
             }
-            ">" => {
-                let hint = "write `(?:` instead of `(?>`";
-                open(FrameKind::Unsupported { construct: "atomic group", hint }, flags)
-            }
+            ">" => open(FrameKind::Atomic, flags),
             "-" | "i" | "L" | "m" | "s" | "x" | "a" | "t" | "u" => match self.flags(start, kind, flags)? {
                 Some(scoped) => open(FrameKind::Group, scoped),
                 None => Ok(Opened::GlobalFlags),
@@ -103,7 +96,7 @@ impl Parser<'_> {
     }
 
     fn capture(&mut self, start: usize, name: Option<String>, flags: Flags) -> Opened {
-        self.groups.push(Group { name, closed: false });
+        self.groups.push(Group { name, closed: false, width: (0, u64::MAX) });
         let kind = FrameKind::Capture(self.groups.len() - 1);
         Opened::Frame(Frame::new(kind, start, flags))
     }
@@ -126,7 +119,8 @@ impl Parser<'_> {
                 return Err(DialectError::syntax(span, format!("unknown group name `{name}`")));
             };
             self.back_reference(number, start..self.pos)?;
-            return Ok(Opened::Item(Node { kind: Kind::Unsupported, span: start..self.pos }));
+            let kind = Kind::BackReference { number, fold: flags.fold(), width: self.groups[number - 1].width };
+            return Ok(Opened::Item(Node::new(kind, start..self.pos)));
         }
         match self.bump() {
             Some(_) => Err(self.unknown_extension(start)),
@@ -156,22 +150,23 @@ impl Parser<'_> {
         Some(index + 1)
     }
 
-    /// After `(?(`: the group asked for and its parenthesis.
-    fn condition(&mut self) -> Result<()> {
+    /// After `(?(`: the number of the group asked for, and its parenthesis.
+    fn condition(&mut self) -> Result<usize> {
         let (name, span) = self.name_until(")", "group name")?;
         if is_identifier(name) {
-            if self.group_named(name).is_none() {
-                return Err(DialectError::syntax(span, format!("unknown group name `{name}`")));
-            }
-        } else if name.bytes().all(|b| b.is_ascii_digit()) {
-            match name.parse().unwrap_or(usize::MAX) {
-                0 => return Err(DialectError::syntax(span, "bad group number")),
-                number => self.condition_groups.push((number, span)),
-            }
-        } else {
+            let message = || DialectError::syntax(span, format!("unknown group name `{name}`"));
+            return self.group_named(name).ok_or_else(message);
+        }
+        if !name.bytes().all(|b| b.is_ascii_digit()) {
             return Err(bad_group_name(name, span));
         }
-        Ok(())
+        match name.parse().unwrap_or(usize::MAX) {
+            0 => Err(DialectError::syntax(span, "bad group number")),
+            number => {
+                self.condition_groups.push((number, span));
+                Ok(number)
+            }
+        }
     }
 
     /// Inline flags, of which the first token is consumed. `None` says that

@@ -140,10 +140,17 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
         error
     };
     let parsed = parse::parse(&source.text, terminal).map_err(to_original)?;
+    if let Some(error) = parsed.needs_backtracking {
+        return Err(to_original(error));
+    }
     let output = emit::emit(&parsed.root);
     let ast = engine_ast(&output, pattern.len())?;
+    let warnings = all_warnings(parsed.warnings, &source, pattern, terminal);
+    Ok(Translation { pattern: output, ast, group_names: parsed.group_names, warnings })
+}
 
-    let mut warnings = parsed.warnings;
+fn all_warnings(found: Vec<Warning>, source: &terminal::Source, pattern: &str, terminal: bool) -> Vec<Warning> {
+    let mut warnings = found;
     for warning in &mut warnings {
         warning.span = source.original(warning.span.clone());
     }
@@ -151,7 +158,41 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
         warnings.extend(terminal::escaped_by_shippers(pattern));
     }
     warnings.sort_by_key(|warning| warning.span.start);
-    Ok(Translation { pattern: output, ast, group_names: parsed.group_names, warnings })
+    warnings
+}
+
+/// A pattern for the backtracking engine, which knows the syntax of the linear one and more.
+#[derive(Debug)]
+pub struct Backtracking {
+    /// The pattern, in the engine's syntax.
+    pub pattern: String,
+    /// As in [`Translation`].
+    pub group_names: Vec<Option<String>>,
+    /// As in [`Translation`].
+    pub warnings: Vec<Warning>,
+    /// Whether a match can be empty.
+    pub can_be_empty: bool,
+}
+
+/// Translates a pattern that needs backtracking.
+///
+/// # Errors
+///
+/// Python refuses the pattern too, or it holds an undocumented flag.
+pub fn for_backtracking(pattern: &str, terminal: bool) -> Result<Backtracking, DialectError> {
+    let source = terminal::Source::new(pattern, terminal);
+    let to_original = |error: DialectError| DialectError { span: source.original(error.span.clone()), ..error };
+    let parsed = parse::parse(&source.text, terminal).map_err(to_original)?;
+    match parsed.needs_backtracking {
+        Some(error) if error.construct == "template flag" => return Err(to_original(error)),
+        _ => {}
+    }
+    Ok(Backtracking {
+        pattern: emit::emit(&parsed.root),
+        group_names: parsed.group_names,
+        warnings: all_warnings(parsed.warnings, &source, pattern, terminal),
+        can_be_empty: parsed.can_be_empty,
+    })
 }
 
 /// The syntax tree of a pattern, read as [`translate`] reads it.
@@ -162,8 +203,10 @@ pub fn translate(pattern: &str, terminal: bool) -> Result<Translation, DialectEr
 pub fn syntax(pattern: &str, terminal: bool) -> Result<Syntax, DialectError> {
     let source = terminal::Source::new(pattern, terminal);
     match parse::parse(&source.text, terminal) {
-        Ok(parsed) => Ok(syntax::of(&parsed.root, &source)),
-        Err(error) => Err(DialectError { span: source.original(error.span.clone()), ..error }),
+        Ok(parse::Parsed { needs_backtracking: None, root, .. }) => Ok(syntax::of(&root, &source)),
+        Ok(parse::Parsed { needs_backtracking: Some(error), .. }) | Err(error) => {
+            Err(DialectError { span: source.original(error.span.clone()), ..error })
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //! a pattern that Python refuses anyway must not be answered with the advice
 //! to change the engine.
 
-use super::ast::{Assertion, Fold, Kind, Node};
+use super::ast::{Assertion, Fold, Kind, Node, Width};
 use super::groups::{Flags, Opened};
 use super::terminal::{self, unit_at};
 use super::{DialectError, NEST_LIMIT, Warning, nested_too_deeply};
@@ -25,6 +25,10 @@ pub(super) struct Parsed {
     pub root: Node,
     pub group_names: Vec<Option<String>>,
     pub warnings: Vec<Warning>,
+    /// The first construct that a linear-time engine lacks.
+    pub needs_backtracking: Option<DialectError>,
+    /// Whether a match can be empty.
+    pub can_be_empty: bool,
 }
 
 /// Parses `text`; all spans refer to it.
@@ -41,24 +45,25 @@ pub(super) fn parse(text: &str, terminal: bool) -> Result<Parsed> {
     };
     parser.reject_final_backslash()?;
     let root = parser.pattern()?;
-    for (number, span) in parser.condition_groups {
+    for (number, span) in std::mem::take(&mut parser.condition_groups) {
         if number > parser.groups.len() {
             return Err(DialectError::syntax(span, format!("invalid group reference {number}")));
         }
     }
-    match parser.unsupported {
-        Some(error) => Err(error),
-        None => Ok(Parsed {
-            root,
-            group_names: parser.groups.into_iter().map(|group| group.name).collect(),
-            warnings: parser.warnings,
-        }),
-    }
+    Ok(Parsed {
+        can_be_empty: root.width.0 == 0,
+        root,
+        group_names: parser.groups.into_iter().map(|group| group.name).collect(),
+        warnings: parser.warnings,
+        needs_backtracking: parser.unsupported,
+    })
 }
 
 pub(super) struct Group {
     pub name: Option<String>,
     pub closed: bool,
+    /// Characters that it matches, at least and at most; known when it is closed.
+    pub width: Width,
 }
 
 pub(super) struct Parser<'p> {
@@ -184,12 +189,13 @@ pub(super) enum FrameKind {
     Group,
     /// Holds the group's index.
     Capture(usize),
-    Conditional,
-    /// Refused once it is known to be complete.
-    Unsupported {
-        construct: &'static str,
-        hint: &'static str,
+    /// Holds the group's number.
+    Conditional(usize),
+    Look {
+        behind: bool,
+        negated: bool,
     },
+    Atomic,
 }
 
 impl Frame {
@@ -233,13 +239,13 @@ impl Parser<'_> {
                         return Err(DialectError::syntax(frame.start..frame.start + 1, message)
                             .with_hint(r"write `\(` for a literal parenthesis"));
                     }
-                    let group = self.close(frame, start);
+                    let group = self.close(frame, start)?;
                     frame = parent;
                     frame.items.push(group);
                 }
                 Some("|") => {
                     frame.end_branch(start);
-                    if matches!(frame.kind, FrameKind::Conditional) && frame.branches.len() > 1 {
+                    if matches!(frame.kind, FrameKind::Conditional(_)) && frame.branches.len() > 1 {
                         let message = "conditional group with more than two branches";
                         return Err(DialectError::syntax(start..self.pos, message));
                     }
@@ -291,11 +297,11 @@ impl Parser<'_> {
             "$" => Kind::Assertion(Assertion::TextEnd),
             _ => self.literal_or_escape(token, start, flags)?,
         };
-        Ok(Node { kind, span: start..self.pos })
+        Ok(Node::new(kind, start..self.pos))
     }
 
     /// The node of a group whose closing parenthesis, at `end`, was just consumed.
-    fn close(&mut self, frame: Frame, end: usize) -> Node {
+    fn close(&mut self, mut frame: Frame, end: usize) -> Result<Node> {
         let span = frame.start..self.pos;
         let kind = match frame.kind {
             FrameKind::Pattern | FrameKind::Group => Kind::Group { number: None, body: frame.into_body(end) },
@@ -303,17 +309,33 @@ impl Parser<'_> {
                 self.groups[index].closed = true;
                 Kind::Group { number: Some(index + 1), body: frame.into_body(end) }
             }
-            FrameKind::Conditional => {
-                let hint = "write both cases as alternatives";
-                self.unsupported("conditional group", span.clone(), hint);
-                Kind::Unsupported
+            FrameKind::Conditional(number) => {
+                self.unsupported("conditional group", span.clone(), "write both cases as alternatives");
+                frame.end_branch(end);
+                let mut branches = frame.branches.into_iter().map(Box::new);
+                let empty = || Box::new(Node::new(Kind::Concat(Vec::new()), end..end));
+                let yes = branches.next().unwrap_or_else(empty);
+                Kind::Conditional { number, yes, no: branches.next().unwrap_or_else(empty) }
             }
-            FrameKind::Unsupported { construct, hint } => {
+            FrameKind::Look { behind, negated } => {
+                let construct = if behind { "lookbehind" } else { "lookahead" };
+                let hint = "match the text itself and put only the value into the group";
                 self.unsupported(construct, span.clone(), hint);
-                Kind::Unsupported
+                let body = frame.into_body(end);
+                if behind && body.width.0 != body.width.1 {
+                    return Err(DialectError::syntax(span, "look-behind requires a fixed width"));
+                }
+                Kind::Look { behind, negated, body }
+            }
+            FrameKind::Atomic => {
+                self.unsupported("atomic group", span.clone(), "write `(?:` instead of `(?>`");
+                Kind::Atomic(frame.into_body(end))
             }
         };
-        Node { kind, span }
+        if let Kind::Group { number: Some(number), body } = &kind {
+            self.groups[number - 1].width = body.width;
+        }
+        Ok(Node::new(kind, span))
     }
 
     /// Under `(?x)`: true if the token was white space or began a comment.
@@ -362,19 +384,32 @@ impl Parser<'_> {
                 return Err(DialectError::syntax(operator, "nothing to repeat")
                     .with_hint(format!(r"write `\{literal}` for the literal text")));
             }
-            Some(Node { kind: Kind::Repeat { .. }, .. }) => {
+            Some(ref item) if is_repetition(item) => {
                 return Err(DialectError::syntax(operator, "multiple repeat")
                     .with_hint("enclose what is repeated first in `(?:...)`"));
             }
             Some(body) => Box::new(body),
         };
         let lazy = self.eat("?");
-        if !lazy && self.eat("+") {
-            let hint = "drop the `+` after the repetition";
-            self.unsupported("possessive quantifier", start..self.pos, hint);
-        }
         let span = body.span.start..self.pos;
-        Ok(Node { kind: Kind::Repeat { body, min, max, lazy }, span })
+        let repeat = Node::new(Kind::Repeat { body, min, max, lazy }, span);
+        if lazy || !self.eat("+") {
+            return Ok(Node { span: repeat.span.start..self.pos, ..repeat });
+        }
+        let hint = "drop the `+` after the repetition";
+        self.unsupported("possessive quantifier", start..self.pos, hint);
+        let span = repeat.span.start..self.pos;
+        Ok(Node::new(Kind::Atomic(Box::new(repeat)), span))
+    }
+}
+
+/// What a quantifier must not follow: one that is not in parentheses.
+fn is_repetition(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Repeat { .. } => true,
+        // A possessive one; the text of an atomic group is longer than its body's.
+        Kind::Atomic(body) => matches!(body.kind, Kind::Repeat { .. }) && body.span.start == node.span.start,
+        _ => false,
     }
 }
 
@@ -385,7 +420,8 @@ fn unless_single(mut nodes: Vec<Node>, at: usize, many: fn(Vec<Node>) -> Kind) -
         last => {
             nodes.extend(last);
             let start = nodes.first().map_or(at, |first| first.span.start);
-            Node { span: start..nodes.last().map_or(at, |last| last.span.end), kind: many(nodes) }
+            let end = nodes.last().map_or(at, |last| last.span.end);
+            Node::new(many(nodes), start..end)
         }
     }
 }

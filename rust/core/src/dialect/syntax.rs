@@ -54,8 +54,12 @@ pub(super) fn of(node: &Node, source: &Source) -> Syntax {
         Kind::Literal { ch, .. } => (SyntaxKind::Literal(*ch), Vec::new()),
         Kind::Any { .. } => (SyntaxKind::Any, Vec::new()),
         Kind::Class(_) => (SyntaxKind::Class, Vec::new()),
-        // What is not supported was an error before.
-        Kind::Assertion(_) | Kind::Unsupported => (SyntaxKind::Assertion, Vec::new()),
+        // What needs backtracking was an error before.
+        Kind::Assertion(_)
+        | Kind::Look { .. }
+        | Kind::BackReference { .. }
+        | Kind::Atomic(_)
+        | Kind::Conditional { .. } => (SyntaxKind::Assertion, Vec::new()),
         Kind::Group { number, body } => (SyntaxKind::Group(*number), one(body)),
         Kind::Repeat { body, min, max, lazy } => (SyntaxKind::Repeat { min: *min, max: *max, lazy: *lazy }, one(body)),
         Kind::Concat(items) => (SyntaxKind::Concat, all(items)),

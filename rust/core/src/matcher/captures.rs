@@ -52,10 +52,6 @@ impl Engine {
     fn slots(&self) -> usize {
         2 * (self.pattern.group_names.len() + 1)
     }
-
-    fn may_be_empty(&self) -> bool {
-        self.pattern.hir.properties().minimum_len().is_none_or(|len| len == 0)
-    }
 }
 
 /// The groups of the match found last.
@@ -63,6 +59,8 @@ impl Engine {
 pub(crate) struct Captures {
     slots: Vec<Option<NonMaxUsize>>,
     caches: Vec<Option<meta::Cache>>,
+    /// Whether the last search was given up, for it went back too often.
+    gave_up: bool,
 }
 
 /// How a walk over the matches ended.
@@ -74,7 +72,7 @@ pub(crate) struct Walk {
 impl Captures {
     pub fn new(engines: &[Engine]) -> Self {
         let slots = engines.iter().map(Engine::slots).max().unwrap_or(2);
-        Self { slots: vec![None; slots], caches: vec![None; engines.len()] }
+        Self { slots: vec![None; slots], caches: vec![None; engines.len()], gave_up: false }
     }
 
     /// Where a group matched; 0 is the whole match.
@@ -86,6 +84,17 @@ impl Captures {
     pub fn find(&mut self, engine: &Engine, metric: MetricId, text: &str, from: usize) -> bool {
         let slots = &mut self.slots[..engine.slots()];
         slots.fill(None);
+        if let Some(backtracking) = &engine.pattern.backtracking {
+            let found = backtracking.regex.captures_from_pos(text, from);
+            self.gave_up = found.is_err();
+            let Ok(Some(found)) = found else { return false };
+            for (index, pair) in slots.chunks_exact_mut(2).enumerate() {
+                let group = found.get(index);
+                pair[0] = group.and_then(|group| NonMaxUsize::new(group.start()));
+                pair[1] = group.and_then(|group| NonMaxUsize::new(group.end()));
+            }
+            return true;
+        }
         if engine.strategy == Strategy::Exhaustive {
             let regex = engine.oracle();
             let mut locations = regex.capture_locations();
@@ -106,6 +115,11 @@ impl Captures {
         let regex = engine.regex();
         let cache = self.caches[metric].get_or_insert_with(|| regex.create_cache());
         regex.search_slots_with(cache, &Input::new(text).span(from..text.len()), slots).is_some()
+    }
+
+    /// Whether the last search was given up, for it went back too often; only once.
+    pub fn gave_up(&mut self) -> bool {
+        std::mem::take(&mut self.gave_up)
     }
 
     /// Calls `found` with each match and its number, until it says false.
@@ -134,6 +148,9 @@ impl Captures {
                 }
             }
             hit = hit || (at <= text.len() && self.find(engine, metric, text, at));
+            if self.gave_up() {
+                return done(false, true);
+            }
             let Some(range) = self.group(0).filter(|_| hit) else {
                 // The caller of `last` reads the groups of the match before.
                 if let Some(last) = last {
@@ -154,7 +171,8 @@ impl Captures {
                 None => last = Some(slots.to_vec()),
             }
             number += 1;
-            after_empty = range.is_empty() && engine.may_be_empty();
+            // A pattern that needs backtracking and is walked so has no empty match.
+            after_empty = range.is_empty() && engine.pattern.can_be_empty();
             at = range.end;
         }
     }

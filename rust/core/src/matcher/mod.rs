@@ -447,7 +447,12 @@ impl Matcher {
             visitor.found(record, text, &Match { metric, number, value, whole: None, captures: Some(captures) })
         };
         let over_budget = match matches {
-            Matches::First => return !captures.find(engine, metric, text.text, 0) || found(captures, 0),
+            Matches::First => {
+                if captures.find(engine, metric, text.text, 0) {
+                    return found(captures, 0);
+                }
+                captures.gave_up()
+            }
             Matches::All => {
                 let outcome = captures.each(engine, metric, text.text, ITERATION_BUDGET, &mut found);
                 if outcome.stopped {
