@@ -9,7 +9,7 @@ import pytest
 import strategies
 from hypothesis import HealthCheck, given, settings
 from metricsieve.checks import CODES
-from test_corpus import CORPUS
+from test_corpus import CORPUS, read_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 
@@ -215,7 +215,7 @@ MEANING = {
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is no part of the repository")
 def test_forty_real_definitions_are_judged_as_by_hand():
     """No defect missed, at most two false alarms."""
-    known = {one["id"]: one for one in corpus_definitions()}
+    known = {one["id"]: one for one in read_lines("definitions.jsonl")}
     missed, false = [], []
     for number, verdict in verdicts()["verdicts"].items():
         one = known[int(number)]
@@ -232,7 +232,7 @@ def test_forty_real_definitions_are_judged_as_by_hand():
 def test_suggestions_find_in_real_logs_what_the_originals_found():
     """The same records at least, and the same values where they were not cut short."""
     suggested = {}
-    for one in corpus_definitions():
+    for one in read_lines("definitions.jsonl"):
         for finding in ms.DefinitionSet({one["name"]: one["regex"]}).check():
             if finding.suggestion:
                 suggested[one["regex"]] = finding.suggestion
@@ -256,12 +256,6 @@ def test_suggestions_find_in_real_logs_what_the_originals_found():
                 assert "e" in new[place]["text"], (regexes[place[0]], row, new[place])
     assert compared > 10_000
     assert cut > 0
-
-
-def corpus_definitions():
-    """All of them."""
-    lines = (CORPUS / "definitions.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_every_code_is_tested_and_explained():

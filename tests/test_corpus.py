@@ -24,10 +24,15 @@ MODES = [
 pytestmark = pytest.mark.skipif(not LOGS, reason="no corpus (METRICSIEVE_CORPUS)")
 
 
+def read_lines(name: str) -> list[dict]:
+    """A file of the corpus: an object a line."""
+    lines = (CORPUS / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def load_definitions() -> list[dict]:
     """Every distinct (name, regex) with a capture group."""
-    lines = (CORPUS / "definitions.jsonl").read_text(encoding="utf-8").splitlines()
-    pairs = dict.fromkeys((d["name"], d["regex"]) for d in map(json.loads, lines))
+    pairs = dict.fromkeys((d["name"], d["regex"]) for d in read_lines("definitions.jsonl"))
     definitions = []
     for name, regex in pairs:
         definition = {"Name": name, "Regex": regex}

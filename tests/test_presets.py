@@ -1,6 +1,5 @@
 """Presets: every example gives its values, by the engine and by Python's `re`."""
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -8,7 +7,7 @@ from collections import defaultdict
 import metricsieve as ms
 import pytest
 from metricsieve import presets
-from test_corpus import CORPUS
+from test_corpus import CORPUS, read_lines
 
 ALL = [presets.load(name) for name in presets.names()]
 EXAMPLES = [
@@ -76,11 +75,9 @@ def test_an_unknown_name_gets_a_suggestion():
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is no part of the repository")
 def test_real_logs_are_recognised():
     """In nine of ten logs where somebody's definitions find something, a preset does too."""
-    lines = (CORPUS / "definitions.jsonl").read_text().splitlines()
-    known = {one["id"]: one for one in map(json.loads, lines)}
+    known = {one["id"]: one for one in read_lines("definitions.jsonl")}
     paired = defaultdict(set)
-    for line in (CORPUS / "pairs.jsonl").read_text().splitlines():
-        pair = json.loads(line)
+    for pair in read_lines("pairs.jsonl"):
         paired[pair["log"]] |= set(pair["definition_ids"]) & known.keys()
     found, missed = [], []
     for log, ids in sorted(paired.items()):
