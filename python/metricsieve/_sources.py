@@ -308,3 +308,18 @@ def _expand(base: str, parts: list[str]) -> Iterator[str]:
             yield from _expand(path, rest)
         elif not rest and _is_regular(entry):
             yield path
+
+
+def refuse_streams(sources: object, reader: str) -> None:
+    """Refuse what can be read only once.
+
+    Raises:
+        TypeError: a stream; the message names `reader`, who reads more than once.
+
+    Example:
+        >>> refuse_streams(iter([b""]), "suggest")
+        Traceback (most recent call last):
+        TypeError: suggest reads the logs more than once, so a stream is no source for it
+    """
+    if hasattr(sources, "read") or hasattr(sources, "__next__"):
+        raise TypeError(f"{reader} reads the logs more than once, so a stream is no source for it")

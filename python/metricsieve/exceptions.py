@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from metricsieve._text import shorten, visible
@@ -130,6 +132,14 @@ class ScanUsedError(MetricsieveError, RuntimeError):
 
 class MetricsieveWarning(UserWarning):
     """Root of the warnings of this package."""
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """Keeps this package's warnings back, where what they tell is shown in another way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetricsieveWarning)
+        yield
 
 
 class SourceWarning(MetricsieveWarning):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any
 from metricsieve._metric_definition import MetricDefinition
 from metricsieve._patterns import NUMBER
 from metricsieve._scan import scan
+from metricsieve._sources import refuse_streams
 from metricsieve.definitions import DefinitionSet
-from metricsieve.exceptions import MetricsieveWarning
+from metricsieve.exceptions import no_warnings
 
 # What is read: enough to see values vary, little enough for a few seconds.
 MAX_RECORDS = 200_000
@@ -65,7 +65,7 @@ class Suggestion:
 
     Attributes:
         definition: what to use; its pattern passes `check` without a warning.
-        points: how many numbers it finds in what was read.
+        points: how many numbers it finds.
         samples: some of them, in the order of the log.
         line: a record with one.
     """
@@ -83,12 +83,10 @@ class _Key:
     count: int = 0
     values: list[float] = field(default_factory=list)
     distinct: set[float] = field(default_factory=set)
-    before: Counter[str] = field(default_factory=Counter)
     line: str = ""
 
-    def add(self, value: float, before: str, line: str) -> None:
+    def add(self, value: float, line: str) -> None:
         self.count += 1
-        self.before[before] += 1
         if len(self.values) < SAMPLES and value not in self.distinct:
             self.values.append(value)
         if len(self.distinct) < 1000:
@@ -109,7 +107,8 @@ def suggest(
     A metric that stands there once, as a final result does, is proposed too.
 
     Args:
-        sources: what `scan` takes; the first 200,000 records are looked at, twice.
+        sources: what `scan` takes. Names are looked for in the first 200,000 records, and what
+            is found is tried on all.
         limit: at most so many, the likeliest metrics first.
         normalize: as in `scan`.
         threads: as in `scan`.
@@ -123,15 +122,13 @@ def suggest(
         >>> [one.definition.name for one in suggest(log)]
         ['loss', 'acc']
     """
-    if hasattr(sources, "read") or hasattr(sources, "__next__"):
-        raise TypeError("suggest reads the logs twice, so a stream is no source for it")
+    refuse_streams(sources, "suggest")
     options: dict[str, Any] = {"normalize": normalize, "threads": threads}
     keys = _gather(_records(sources, options))
     items = _definitions(keys)[: 3 * limit]
     if not items:
         return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         checked = DefinitionSet(item for item, _ in items)
         worth = {one.index for one in checked.check() if one.severity != "info"}
         kept = [pair for number, pair in enumerate(items) if number not in worth]
@@ -148,8 +145,7 @@ def suggest(
 
 def _records(sources: Any, options: dict[str, Any]) -> Iterator[str]:
     """The records that hold a digit, as the engine matches them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         done = scan(
             sources,
             [{"Name": "record", "Regex": r"^(.*[0-9].*)"}],
@@ -178,8 +174,7 @@ def _gather(records: Iterable[str]) -> dict[tuple[str, str, str], _Key]:
             place = (phase, written, name)
             if place not in found and len(found) >= MAX_KEYS:
                 continue
-            before = record[pair.start() - 1] if pair.start() else ""
-            found.setdefault(place, _Key()).add(float(pair["number"]), before, record)
+            found.setdefault(place, _Key()).add(float(pair["number"]), record)
     return found
 
 

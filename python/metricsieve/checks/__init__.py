@@ -51,7 +51,7 @@ def check(
                 for one in (*_of_engine(definition.regex, info), *_examples(definition, terminal))
             ]
             continue
-        anatomy = Anatomy(definition.regex, info.value_group, terminal=terminal)
+        anatomy = Anatomy(definition.regex, info, terminal=terminal)
         taken_apart.append((index, definition, anatomy))
         own = _of_pattern(anatomy, info)
         again = functools.partial(_take_apart, group=definition.group, terminal=terminal)
@@ -84,8 +84,9 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
     """Without the second of two that say the same of the same definition."""
     kept: dict[tuple[object, ...], Finding] = {}
     for one in findings:
-        once = one.code in ("part-of-longer-name",)
-        key = (one.code, one.index) if once else (one.code, one.index, one.span, one.message)
+        key: tuple[object, ...] = (one.code, one.index)
+        if one.code != "part-of-longer-name":  # a pattern by itself and a list tell of that
+            key += (one.span, one.message)
         kept.setdefault(key, one)
     return list(kept.values())
 
@@ -97,7 +98,7 @@ def _take_apart(
         info = _engine.check_pattern(pattern, group, terminal=terminal)
     except _engine.PatternError:
         return None
-    anatomy = Anatomy(pattern, info.value_group, terminal=terminal)
+    anatomy = Anatomy(pattern, info, terminal=terminal)
     return anatomy, _of_pattern(anatomy, info)
 
 

@@ -5,14 +5,13 @@ Principal function: `try_on`, which the command `check --against` shows beside t
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metricsieve.checks.finding import Finding
-from metricsieve.exceptions import DefinitionError, MetricsieveWarning
+from metricsieve.checks.pattern import flags_apart
+from metricsieve.exceptions import DefinitionError, no_warnings
 
 if TYPE_CHECKING:
     from metricsieve._engine import CheckedPattern, PatternInfo
@@ -49,7 +48,7 @@ class Trial:
         index: its position in the list.
         definition: the definition.
         points: numbers found.
-        rejects: captured texts that are no number, by reason.
+        rejects: captured texts that are no number, by reason; those that there are.
         truncated: points beside more digits than the group took.
         first: the first match, in row order.
         last: the last match.
@@ -70,17 +69,14 @@ class Trial:
     def findings(self) -> Iterable[Finding]:
         """What is worth a word, as findings."""
         where = (self.index, self.definition.name, self.definition.regex)
-        if not self.points and not any(self.rejects.values()):
+        if not self.points and not self.rejects:
             message = "matches nothing in these logs"
             if self.raw_only:
                 message += f", but {self.raw_only:,} times in the text with its control characters"
             yield Finding("no-match", message, *where, hint="'metricsieve explain' says why")
         for reason, count in self.rejects.items():
-            if count:
-                shown = f", such as {self.example!r}" if self.example is not None else ""
-                yield Finding(
-                    "rejected", f"{count:,} captures are no number: {reason}{shown}", *where
-                )
+            shown = f", such as {self.example!r}" if self.example is not None else ""
+            yield Finding("rejected", f"{count:,} captures are no number: {reason}{shown}", *where)
         if self.truncated:
             shown = f": {self.example}" if self.example is not None else ""
             yield Finding("cut-short", f"{self.truncated:,} numbers are cut short{shown}", *where)
@@ -95,8 +91,7 @@ def try_on(
         definitions: index, definition and what the engine makes of its pattern.
         sources: what `scan` takes; it is read three times, so no stream.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         report = _counts([one for _, one, _ in definitions], sources, "terminal")
         assert report is not None
         raw = _counts([one for _, one, _ in definitions], sources, "none")
@@ -174,9 +169,8 @@ def _first_and_last(
 
 def _wrapped(regex: str) -> str:
     """A pattern that finds the same match and captures the record around it."""
-    flags = re.match(r"\(\?[aimsux]+\)", regex)
-    at = flags.end() if flags else 0
-    return f"{regex[:at]}^(?P<{_BEFORE}>.*?)(?P<{_MATCH}>{regex[at:]})(?P<{_AFTER}>.*)"
+    flags, rest = flags_apart(regex)
+    return f"{flags}^(?P<{_BEFORE}>.*?)(?P<{_MATCH}>{rest})(?P<{_AFTER}>.*)"
 
 
 def _shown(row: dict[str, Any], compiled: CheckedPattern) -> Shown:

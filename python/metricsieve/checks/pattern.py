@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,30 @@ def can_be_empty(part: Part) -> bool:
             return all(map(can_be_empty, part.children))
 
 
+def flags_apart(pattern: str) -> tuple[str, str]:
+    """The global flags that a pattern begins with, and the rest.
+
+    Example:
+        >>> flags_apart("(?i)loss"), flags_apart("loss")
+        (('(?i)', 'loss'), ('', 'loss'))
+    """
+    found = re.match(r"\(\?[aimsux]+\)", pattern)
+    at = found.end() if found else 0
+    return pattern[:at], pattern[at:]
+
+
+def edited(pattern: str, edits: Iterable[tuple[int, int, str]]) -> str:
+    """A pattern with pieces replaced: `(start, end, text)`, none over another.
+
+    Example:
+        >>> edited("a(b)c", [(0, 1, ""), (1, 4, "(d)")])
+        '(d)c'
+    """
+    for start, end, text in sorted(edits, reverse=True):
+        pattern = pattern[:start] + text + pattern[end:]
+    return pattern
+
+
 @functools.lru_cache(maxsize=4096)
 def _alone(flags: str, text: str, *, terminal: bool) -> _engine.CheckedPattern | None:
     """A piece of a pattern, to be matched with all of a text; None if it cannot stand alone."""
@@ -116,7 +140,7 @@ class Anatomy:
 
     Args:
         pattern: a pattern that the engine accepts.
-        value_group: number of the value's group.
+        info: what the engine makes of it.
         terminal: whether it is for terminal text.
 
     Attributes:
@@ -126,22 +150,22 @@ class Anatomy:
         after: the pieces behind it.
 
     Example:
-        >>> anatomy = Anatomy(r"loss: ([0-9.]+),", 1)
+        >>> info = _engine.check_pattern(r"loss: ([0-9.]+),", None, terminal=True)
+        >>> anatomy = Anatomy(r"loss: ([0-9.]+),", info)
         >>> anatomy.head, anatomy.tail, anatomy.read("4.67e-05")
         ('loss: ', ',', None)
     """
 
-    def __init__(self, pattern: str, value_group: int, *, terminal: bool = True) -> None:
+    def __init__(self, pattern: str, info: _engine.PatternInfo, *, terminal: bool = True) -> None:
         self.pattern = pattern
-        self.value_group = value_group
+        self.value_group = info.value_group
         self.terminal = terminal
         self.root = parse(pattern, terminal=terminal)
         self.before: list[Part] = []
         self.after: list[Part] = []
         self.group = self._descend(self.root)
-        self._compiled = _engine.check_pattern(pattern, value_group, terminal=terminal).compiled
-        flags = re.match(r"\(\?[aimsux]+\)", pattern)
-        self._flags = flags.group() if flags else ""
+        self._compiled = info.compiled
+        self._flags, _ = flags_apart(pattern)
 
     def _descend(self, part: Part) -> Part:
         """Goes down to the value's group and keeps what lies beside the way."""

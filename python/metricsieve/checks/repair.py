@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from metricsieve._patterns import NUMBER
 from metricsieve.checks.finding import Finding
 from metricsieve.checks.group_rules import EXPONENT, NEGATIVE, PLAIN
-from metricsieve.checks.pattern import Anatomy
+from metricsieve.checks.pattern import Anatomy, edited
 from metricsieve.checks.text_rules import leading, trailing
 
 _OF_THE_GROUP = frozenset(
@@ -80,7 +80,7 @@ def repair(
         edits.append((*first.span, ""))
     if last := trailing(anatomy):
         edits.append((last[0].start, last[-1].end, ""))
-    pattern = _edited(anatomy.pattern, edits)
+    pattern = edited(anatomy.pattern, edits)
     if pattern == anatomy.pattern:
         return None
     checked = check(pattern)
@@ -89,12 +89,6 @@ def repair(
     repaired, left = checked
     remaining = frozenset(finding.code for finding in left)
     return (pattern, remaining) if remaining <= _ADVICE and _reads(anatomy, repaired) else None
-
-
-def _edited(pattern: str, edits: list[tuple[int, int, str]]) -> str:
-    for start, end, text in sorted(edits, reverse=True):
-        pattern = pattern[:start] + text + pattern[end:]
-    return pattern
 
 
 def _reads(before: Anatomy, repaired: Anatomy) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ from metricsieve._text import visible
 from metricsieve.exceptions import DefinitionError, DefinitionWarning, SinkError, SourceWarning
 
 if TYPE_CHECKING:
-    from metricsieve.definitions import DefinitionSet
+    from metricsieve.definitions import DefinitionSet, MetricDefinition
 
 EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -45,6 +46,12 @@ def load_definitions(
         loaded = presets if loaded is None else loaded + presets
     assert loaded is not None
     return loaded
+
+
+def write_definitions(definitions: Iterable[MetricDefinition]) -> None:
+    """Writes a definitions file to stdout, a definition a line."""
+    lines = [f"  {json.dumps(one.to_dict(), ensure_ascii=False)}" for one in definitions]
+    sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

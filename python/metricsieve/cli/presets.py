@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
-from metricsieve.cli.common import exit_codes
+from metricsieve.cli.common import exit_codes, write_definitions
 
 
 def presets(
@@ -26,7 +25,5 @@ def presets(
             for one in known.names():
                 sys.stdout.write(f"{one:{width}}  {known.load(one).title}\n")
         else:
-            listed = [one.to_dict() for one in DefinitionSet.preset(name)]
-            text = ",\n".join(f"  {json.dumps(one, ensure_ascii=False)}" for one in listed)
-            sys.stdout.write(f"[\n{text}\n]\n")
+            write_definitions(DefinitionSet.preset(name))
         sys.stdout.flush()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from metricsieve._text import shorten, visible
-from metricsieve.cli.common import EXIT_STRICT, exit_codes, is_terminal
+from metricsieve.cli.common import EXIT_STRICT, exit_codes, is_terminal, write_definitions
 
 
 def suggest(
@@ -44,8 +43,6 @@ def suggest(
             if not found:
                 sys.stdout.write("no number in these logs has a name and varies\n")
         else:
-            listed = [json.dumps(one.definition.to_dict(), ensure_ascii=False) for one in found]
-            text = ",\n".join(f"  {line}" for line in listed)
-            sys.stdout.write(f"[\n{text}\n]\n" if found else "[]\n")
+            write_definitions(one.definition for one in found)
         sys.stdout.flush()
         raise typer.Exit(0 if found else EXIT_STRICT)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metricsieve._patterns import NUMBER
-from metricsieve.checks.pattern import Anatomy, Part
+from metricsieve.checks.pattern import Anatomy, Part, edited
 
 # Words that frameworks and their versions use for the same thing.
 SYNONYMS = (
@@ -38,7 +38,7 @@ class Cause:
     Attributes:
         code: its name.
         message: one sentence, if it is the reason.
-        rewrite: the pattern without the assumption, or None if it does not make it.
+        rewrite: the pattern without the assumption; the same, or None, if it does not make it.
     """
 
     code: str
@@ -47,14 +47,6 @@ class Cause:
 
 
 Edit = tuple[int, int, str]
-
-
-def edited(pattern: str, edits: list[Edit]) -> str | None:
-    """The pattern with its pieces replaced, or None if nothing is."""
-    changed = pattern
-    for start, end, text in sorted(edits, reverse=True):
-        changed = changed[:start] + text + changed[end:]
-    return None if changed == pattern else changed
 
 
 def _outside(anatomy: Anatomy) -> list[Part]:
@@ -82,12 +74,12 @@ def _space_runs(anatomy: Anatomy, text: str) -> list[Edit]:
     return edits
 
 
-def white_space(anatomy: Anatomy) -> str | None:
+def white_space(anatomy: Anatomy) -> str:
     """One kind of white space for another."""
     return edited(anatomy.pattern, _space_runs(anatomy, r"\s+"))
 
 
-def optional_space(anatomy: Anatomy) -> str | None:
+def optional_space(anatomy: Anatomy) -> str:
     """More or less white space, or none at all."""
     edits = _space_runs(anatomy, r"\s*")
     covered = {end for _, end, _ in edits} | {start for start, _, _ in edits}
@@ -99,7 +91,7 @@ def optional_space(anatomy: Anatomy) -> str | None:
     return edited(anatomy.pattern, edits)
 
 
-def quotes(anatomy: Anatomy) -> str | None:
+def quotes(anatomy: Anatomy) -> str:
     """Quotes around the number or the key, of either kind, or none."""
     edits = [
         (part.start, part.end, "['\"]?")
@@ -142,12 +134,12 @@ def separator(anatomy: Anatomy) -> str | None:
     return edited(anatomy.pattern, [(start, anatomy.group.start, r"\s*[:=|>,\s-]\s*")])
 
 
-def number(anatomy: Anatomy) -> str | None:
+def number(anatomy: Anatomy) -> str:
     """A number that the group cannot hold."""
     return edited(anatomy.pattern, [(*anatomy.body.span, NUMBER)])
 
 
-def anchors(anatomy: Anatomy) -> str | None:
+def anchors(anatomy: Anatomy) -> str:
     """No anchors."""
     edits = [
         (part.start, part.end, "")
@@ -182,7 +174,7 @@ def beginning(anatomy: Anatomy) -> str | None:
     return edited(anatomy.pattern, [(pieces[0].start, pieces[at - 1].end, "")])
 
 
-def joiners(anatomy: Anatomy) -> str | None:
+def joiners(anatomy: Anatomy) -> str:
     """`_`, `-`, `/`, `.` and blanks inside a name, one for another."""
     edits = []
     for left, part, right in zip(
@@ -218,24 +210,22 @@ def other_group(anatomy: Anatomy) -> str | None:
     return front.replace(r"\ ", " ") + anatomy.pattern[last.start :]
 
 
-def backslashes(anatomy: Anatomy) -> str | None:
+def backslashes(anatomy: Anatomy) -> str:
     r"""`\\d` for `\d`."""
-    changed = anatomy.pattern.replace("\\\\", "\\")
-    return None if changed == anatomy.pattern else changed
+    return anatomy.pattern.replace("\\\\", "\\")
 
 
-def sequences(anatomy: Anatomy) -> str | None:
+def sequences(anatomy: Anatomy) -> str:
     """Colours and other control characters, which are taken out before matching."""
     changed = re.sub(
         r"(?:\\x1b|\\033|\\u001b|#033|\x1b)(?:\\?\[[0-9;?]*[A-Za-z])?|\\?#01[05]|\\r|\\b(?=\\b)",
         "",
         anatomy.pattern,
     )
-    changed = re.sub(r"\\\[[0-9;]*m|\\\[[JK](?![A-Za-z])", "", changed)
-    return None if changed == anatomy.pattern else changed
+    return re.sub(r"\\\[[0-9;]*m|\\\[[JK](?![A-Za-z])", "", changed)
 
 
-def names(anatomy: Anatomy) -> str | None:
+def names(anatomy: Anatomy) -> str:
     """Words that other versions of a framework use."""
     text = "".join(
         one.detail if one.kind == "literal" and len(one.text) == 1 else "\0"

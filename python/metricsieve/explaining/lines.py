@@ -5,14 +5,13 @@ Principal function: `preview`. The lines go through the same scan as logs do.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metricsieve._scan import scan
 from metricsieve.definitions import DefinitionSet
-from metricsieve.exceptions import MetricsieveWarning
+from metricsieve.exceptions import no_warnings
 
 if TYPE_CHECKING:
     from metricsieve._metric_definition import MetricDefinition
@@ -82,8 +81,7 @@ def preview(
     texts = [line.rstrip("\n").replace("\n", " ") for line in given]
     log = "".join(f"{line}\n" for line in texts).encode(errors="surrogatepass")
     checked = definitions if isinstance(definitions, DefinitionSet) else DefinitionSet(definitions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         done = scan(
             log,
             checked,

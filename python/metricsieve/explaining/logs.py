@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +16,10 @@ from typing import Any
 from metricsieve import _engine
 from metricsieve._metric_definition import MetricDefinition
 from metricsieve._scan import scan
-from metricsieve.checks.pattern import Anatomy, Part
+from metricsieve._sources import refuse_streams
+from metricsieve.checks.pattern import Anatomy, Part, flags_apart
 from metricsieve.definitions import DefinitionSet
-from metricsieve.exceptions import MetricsieveWarning
+from metricsieve.exceptions import no_warnings
 from metricsieve.explaining.causes import CAUSES
 
 # Records that are shown.
@@ -142,7 +142,7 @@ def explain(
     )
     if own.points or info.backtracking:  # what looks around itself cannot be taken apart
         return explanation
-    anatomy = Anatomy(one.regex, info.value_group, terminal=terminal)
+    anatomy = Anatomy(one.regex, info, terminal=terminal)
     explanation.nearest.extend(_nearest(anatomy, logs))
     explanation.remedies.extend(_remedies(anatomy, logs))
     return explanation
@@ -156,15 +156,13 @@ class _Logs:
     """The sources, to be scanned again and again."""
 
     def __init__(self, sources: Any, normalize: str, threads: int | None) -> None:
-        if hasattr(sources, "read") or hasattr(sources, "__next__"):
-            raise TypeError("explain reads the logs several times, so a stream is no source for it")
+        refuse_streams(sources, "explain")
         self._sources = sources
         self._options: dict[str, Any] = {"normalize": normalize, "threads": threads}
 
     def count(self, definitions: list[dict[str, Any]]) -> tuple[int, list[Any]]:
         """How many records there are, and what each definition finds."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MetricsieveWarning)
+        with no_warnings():
             done = scan(self._sources, definitions, columns=["value"], **self._options)
             for _ in done:
                 pass
@@ -172,8 +170,7 @@ class _Logs:
 
     def first(self, pattern: str, limit: int) -> list[dict[str, Any]]:
         """The first matches: source, line and captured text."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MetricsieveWarning)
+        with no_warnings():
             done = scan(
                 self._sources,
                 [{"Name": "first", "Regex": pattern}],
@@ -191,11 +188,11 @@ def beginnings(anatomy: Anatomy) -> list[tuple[str, int]]:
     r"""Ever longer beginnings of a pattern, each with its end in the pattern.
 
     Example:
-        >>> beginnings(Anatomy(r"a(b\d+)", 1))
+        >>> info = _engine.check_pattern(r"a(b\d+)", None, terminal=True)
+        >>> beginnings(Anatomy(r"a(b\d+)", info))
         [('a', 1), ('a(?:b)', 3), ('a(?:b\\d+)', 7)]
     """
-    flags = re.match(r"\(\?[aimsux]+\)", anatomy.pattern)
-    start = flags.end() if flags else 0
+    flags, _ = flags_apart(anatomy.pattern)
     found: list[tuple[str, int]] = []
 
     def walk(part: Part, written: str, closing: str) -> str:
@@ -209,7 +206,7 @@ def beginnings(anatomy: Anatomy) -> list[tuple[str, int]]:
                 if item.kind == "group" and not text.startswith("(?"):
                     text = f"(?:{text[1:]}"
                 written += text
-                found.append((f"{anatomy.pattern[:start]}{written}{closing}", item.end))
+                found.append((f"{flags}{written}{closing}", item.end))
         return written
 
     if anatomy.root.kind == "alternation":
@@ -245,20 +242,14 @@ def _nearest(anatomy: Anatomy, logs: _Logs) -> list[NearMiss]:
 
 def _whole_record(beginning: str) -> str:
     """Captures the whole record in which a beginning of a pattern matches."""
-    flags, rest = _flags_apart(beginning)
+    flags, rest = flags_apart(beginning)
     return f"{flags}^(.*?(?:{rest}).*)"
 
 
 def _captured(beginning: str) -> str:
     """Captures what a beginning of a pattern matches."""
-    flags, rest = _flags_apart(beginning)
+    flags, rest = flags_apart(beginning)
     return f"{flags}({rest})"
-
-
-def _flags_apart(pattern: str) -> tuple[str, str]:
-    flags = re.match(r"\(\?[aimsux]+\)", pattern)
-    at = flags.end() if flags else 0
-    return pattern[:at], pattern[at:]
 
 
 def _says_something(beginning: str) -> bool:
@@ -283,13 +274,13 @@ def _remedies(anatomy: Anatomy, logs: _Logs) -> list[Remedy]:
 def _changed(anatomy: Anatomy, causes: tuple[int, ...]) -> str | None:
     for number in causes:
         changed = CAUSES[number].rewrite(anatomy)
-        if changed is None:
+        if changed is None or changed == anatomy.pattern:
             return None
         try:
             info = _engine.check_pattern(changed, None, terminal=anatomy.terminal)
-            anatomy = Anatomy(changed, info.value_group, terminal=anatomy.terminal)
-        except (_engine.PatternError, re.error, StopIteration):
+        except _engine.PatternError:
             return None
+        anatomy = Anatomy(changed, info, terminal=anatomy.terminal)
     return anatomy.pattern
 
 

@@ -6,7 +6,6 @@ to show, and the lines stay.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from metricsieve._scan import scan
 from metricsieve.checks.finding import Finding
 from metricsieve.definitions import DefinitionSet
-from metricsieve.exceptions import DefinitionError, DefinitionProblem, MetricsieveWarning
+from metricsieve.exceptions import DefinitionError, DefinitionProblem, no_warnings
 from metricsieve.explaining.lines import preview
 
 # Records that are shown, and characters of each.
@@ -73,8 +72,7 @@ def read_records(sources: Any, *, limit: int = MAX_RECORDS) -> list[str]:
         >>> read_records(b"a#015\x1b[1mb\x1b[0m\n")
         ['a', 'b']
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         every = [{"Name": "record", "Regex": "^(.+)"}]
         done = scan(sources, every, columns=["text"], on_reject="null", batch_rows=limit)
         with done:

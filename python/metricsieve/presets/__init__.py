@@ -124,11 +124,9 @@ def detect(sources: Any, *, normalize: str = "terminal") -> list[tuple[str, int]
         >>> detect(b"[0]\ttrain-rmse:8.25\n")
         [('xgboost', 1)]
     """
-    import warnings
-
     from metricsieve._scan import scan
     from metricsieve.definitions import DefinitionSet
-    from metricsieve.exceptions import MetricsieveWarning
+    from metricsieve.exceptions import no_warnings
 
     owners: dict[tuple[str, str], set[str]] = {}
     for name in names():
@@ -138,8 +136,7 @@ def detect(sources: Any, *, normalize: str = "terminal") -> list[tuple[str, int]
     by_index = list(owners.values())
     found: dict[str, set[tuple[str, int, float]]] = {}
     points = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetricsieveWarning)
+    with no_warnings():
         columns = ["definition", "source", "offset", "value"]
         done = scan(sources, DefinitionSet(listed), columns=columns, normalize=normalize)
         with done:
