@@ -53,7 +53,7 @@ class Native:
 
     def __init__(self, workload: Workload, threads: int, strategy: str | None = None) -> None:
         self._paths = workload.paths
-        self._checked = ms.DefinitionSet(workload.definitions)
+        self._checked = ms.DefinitionSet(workload.definitions, context=workload.context)
         self._threads = threads
         self._strategy = strategy
 
@@ -71,6 +71,7 @@ class Native:
             threads=self._threads,
             batch_rows=65536,
             max_record_bytes=MIB,
+            context=[(one.name, list(one.regexes), one.type) for one in self._checked.context],
             strategy=self._strategy,
         )
         return Scan(scanner, self._checked, raise_source_errors=True, progress=None)

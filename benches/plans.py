@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lines import (
     NUMBER,
@@ -45,6 +45,7 @@ class Plan:
     first_share: float = 0.0  # of the text, in one file before the others
     gz: bool = False
     cold: bool = False
+    context: dict[str, str] = field(default_factory=dict)
 
 
 def mixed(

@@ -58,6 +58,16 @@ def trap_shared(rng: random.Random) -> Plan:
     return Plan(definitions, mixed(noise_pool(rng), metrics, 0.01))
 
 
+def trap_context(rng: random.Random) -> Plan:
+    """Columns whose text stands in every line, in none, and in some but without a literal."""
+    noise = [
+        f"{stamp(rng)} step {i} of {'[train]' if i % 2 else '[7]'}\n".encode() for i in range(4096)
+    ]
+    metrics = [(f"{{'loss': {value(rng)}}}\n".encode(), 1) for _ in range(1024)]
+    context = {"step": "step ([0-9]+)", "none": r"<([0-9]+)>", "round": r"\[([0-9]+)\]"}
+    return Plan(trainer_definitions(), mixed(noise, metrics, 0.002), context=context)
+
+
 def trap_byte(_: random.Random, byte: bytes) -> Plan:
     """Nothing but one byte."""
     text = byte * MIB

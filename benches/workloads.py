@@ -45,6 +45,7 @@ class Workload(NamedTuple):
             do the same work (escapes, colours, bare CR, compression).
         terminal: the text needs normalising, so peers in Python do it too.
         cold: drop the files from the page cache before each run.
+        context: context columns, which only metricsieve fills.
     """
 
     paths: list[Path]
@@ -55,6 +56,7 @@ class Workload(NamedTuple):
     grep: int | None
     terminal: bool
     cold: bool = False
+    context: dict[str, str] | None = None
 
 
 WORKLOADS: dict[str, Callable[[random.Random], Plan]] = {
@@ -96,6 +98,7 @@ WORKLOADS: dict[str, Callable[[random.Random], Plan]] = {
     "trap-records-1m": traps.trap_long,
     "trap-escaped-cr": traps.trap_escaped_cr,
     "trap-across": traps.trap_across,
+    "trap-context": traps.trap_context,
 }
 # Points of the curves that are no workloads of their own; the other ones are above.
 FAMILIES: dict[str, Callable[[random.Random], Plan]] = {
@@ -145,6 +148,7 @@ def make(name: str, directory: Path, mb: float) -> Workload:
         grep=known["grep"] if plan.grep else None,
         terminal=plan.terminal,
         cold=plan.cold,
+        context=plan.context,
     )
 
 

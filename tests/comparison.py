@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import struct
 
 import metricsieve as ms
@@ -22,13 +23,20 @@ def engine_scan(
 ) -> tuple:
     """The engine's rows, with the values as bits and all labels of the list, and its report."""
     columns = ["metric", "value", "line", "offset", "definition", "match", "text", *labels]
+    columns += options.get("context") or {}
     with pytest.MonkeyPatch.context() as patch:  # users do not choose the strategy
         patch.setattr(_engine, "Scanner", functools.partial(_engine.Scanner, strategy=strategy))
         scan = ms.scan(source, definitions, columns=columns, **options)
     table = scan.read_all()
     rows = list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
-    rows = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
+    bits = [(row[0], struct.pack("<d", row[1]).hex(), *row[2:]) for row in rows]
+    rows = [tuple(map(_comparable, row)) for row in bits]
     return rows, scan.report.to_dict()
+
+
+def _comparable(value: object) -> object:
+    """A NaN in a context column equals itself here."""
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
 def oracle_scan(data: bytes, definitions: list[dict], labels: list[str], **options) -> tuple:
@@ -44,6 +52,7 @@ def oracle_scan(data: bytes, definitions: list[dict], labels: list[str], **optio
             row.match,
             row.text,
             *(row.labels.get(label) for label in labels),
+            *map(_comparable, row.context.values()),
         )
         for row in rows
     ], report
@@ -74,4 +83,11 @@ def assert_equal(data: bytes, definitions: list[dict], **options) -> tuple[list,
                 counters.points,
                 counters.truncated,
             )
+        for column, theirs in zip(report.context, engine["context"], strict=True):
+            example = theirs["rejects"]["example"]
+            text = None if example is None else example["text"]
+            counted = (theirs["name"], theirs["values"], theirs["rejects"]["count"])
+            assert counted == (column.name, column.values, column.rejects)
+            assert (text is None) == (column.first_reject is None)
+            assert text is None or column.first_reject.startswith(text)
     return expected, report

@@ -43,6 +43,17 @@ class Row(NamedTuple):
     match: int
     text: str
     labels: dict[str, str | None]
+    context: dict[str, int | float | str | None]
+
+
+@dataclass
+class ContextReport:
+    """The counters of one context column."""
+
+    name: str
+    values: int = 0
+    rejects: int = 0
+    first_reject: str | None = None
 
 
 @dataclass
@@ -71,6 +82,7 @@ class Report:
     unmatched: int = 0
     skipped: Counter = field(default_factory=Counter)
     definitions: list[DefinitionReport] = field(default_factory=list)
+    context: list[ContextReport] = field(default_factory=list)
 
 
 # ---- from bytes to records ---------------------------------------------------------------------
@@ -296,14 +308,14 @@ def strip(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def find_number(text: str, mode: str) -> Number | None:
+def find_number(text: str, mode: str, grammar: re.Pattern = NUMBER) -> Number | None:
     """Where the number is in a captured text that is neither empty nor white space."""
     start, end = strip(text, 0, len(text))
     if mode == "prefix":
         found = NUMBER_PREFIX.match(text, start, end)
         return Number(start, found.end(), trimmed=found.end() < end) if found else None
     removed = []
-    while not NUMBER.fullmatch(text, start, end):
+    while not grammar.fullmatch(text, start, end):
         if mode == "strict" or len(removed) == 3 or start == end:
             return None
         first, last = text[start], text[end - 1]
@@ -356,6 +368,78 @@ def is_underflow(written: str, value: float) -> bool:
     return value == 0 and bool(re.search("[1-9]", re.split("[eE]", written)[0]))
 
 
+# ---- context columns ---------------------------------------------------------------------------
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+UNFIT = object()
+
+
+def prepare_context(context: dict[str, tuple[str, str]], normalize: str) -> list[tuple]:
+    """Name, pattern, group and type of each column."""
+    prepared = []
+    for name, (regex, kind) in context.items():
+        definition = prepare({"Name": name, "Regex": regex}, normalize, "trim")
+        prepared.append((name, definition.pattern, definition.group, kind))
+    return prepared
+
+
+def read_context(text: str | None, kind: str) -> object:
+    """The captured text as a value of a column, or `UNFIT`."""
+    if text is None:
+        return UNFIT
+    if kind == "string":
+        return text
+    if not text.strip(WHITE_SPACE):
+        return UNFIT
+    number = find_number(text, "trim", NUMBER if kind == "float64" else _INTEGER)
+    if number is None:
+        return UNFIT
+    written = text[number.start : number.end]
+    if kind == "float64":
+        value = read_value(text, "trim")
+        return UNFIT if isinstance(value, str) else value[1]
+    return int(written) if -(2**63) <= int(written) < 2**63 else UNFIT
+
+
+@dataclass
+class Carried:
+    """What is known of a column: the last value, and the texts since then that did not fit."""
+
+    value: object = None
+    unfit: list[str] = field(default_factory=list)
+
+
+def context_of(record: str, prepared: list[tuple], carried: list[Carried]) -> list[object]:
+    """The values of the record's rows; what is carried on becomes that of the record."""
+    values = []
+    for (_, pattern, group, kind), memory in zip(prepared, carried, strict=True):
+        found = pattern.search(record)
+        own = read_context(found[group], kind) if found else None
+        if found is None:
+            values.append(memory.value)
+        elif own is UNFIT:
+            memory.unfit.append(found[group] or "")
+            values.append(None)
+        else:
+            memory.value, memory.unfit = own, []
+            values.append(own)
+    return values
+
+
+def count_context(
+    values: list[object], rows: int, carried: list[Carried], reports: list[ContextReport]
+) -> None:
+    """A record with rows counts what they get, and every text up to here that did not fit."""
+    for value, memory, report in zip(values, carried, reports, strict=True):
+        if not rows:
+            continue
+        report.values += rows * (value is not None)
+        report.rejects += len(memory.unfit)
+        if memory.unfit and report.first_reject is None:
+            report.first_reject = memory.unfit[0]
+        memory.unfit = []
+
+
 # ---- all of it ---------------------------------------------------------------------------------
 
 
@@ -366,6 +450,7 @@ def scan(
     normalize: str = "terminal",
     number: str = "trim",
     max_record_bytes: int = 1 << 20,
+    context: dict[str, tuple[str, str]] | None = None,
 ) -> tuple[list[Row], Report]:
     """The points of one plain source, in row order, and the report."""
     _one_of("normalize", normalize, NORMALIZE)
@@ -375,6 +460,9 @@ def scan(
     rows: list[Row] = []
     report = Report(bytes=len(data))
     report.events = text.count(b"\n") + (bool(text) and not text.endswith(b"\n"))
+    columns = prepare_context(context or {}, normalize)
+    carried = [Carried() for _ in columns]
+    report.context = [ContextReport(name) for name, *_ in columns]
     report.definitions = [DefinitionReport(d["Name"], d["Regex"]) for d in definitions]
     line, counted = 1, 0
     for start, end in record_spans(text, normalize):
@@ -385,7 +473,8 @@ def scan(
             report.skipped["too_long"] += 1
             continue
         record = record_text(text[start:end], normalize)
-        matched = False
+        values = context_of(record, columns, carried)
+        matched, rows_before = False, len(rows)
         for index, definition in enumerate(prepared):
             found, over_budget = find_matches(definition, record)
             matched = matched or bool(found) or over_budget
@@ -407,8 +496,10 @@ def scan(
                             match_number,
                             captured,
                             labels,
+                            dict(zip((name for name, *_ in columns), values, strict=True)),
                         )
                     )
+        count_context(values, len(rows) - rows_before, carried, report.context)
         if matched:
             report.matched += 1
         else:

@@ -38,6 +38,7 @@ class Case(NamedTuple):
     number: str
     max_record_bytes: int
     translated: bool
+    context: dict[str, tuple[str, str]]
 
 
 def _pieces(*rows: tuple, **keys: bool) -> list[Piece]:
@@ -451,12 +452,35 @@ def definition_lists(draw: st.DrawFn, ascii_only: bool) -> tuple[list[dict], lis
 
 
 @st.composite
+def contexts(draw: st.DrawFn, ascii_only: bool, labels: set[str]) -> tuple[dict, list[list]]:
+    """Context columns with the pieces of each; a column has no labels."""
+    columns: dict[str, tuple[str, str]] = {}
+    pieces = []
+    for name in ["step", "epoch"][: draw(st.sampled_from([0, 1, 2, 2]))]:
+        regex, its_pieces = draw(patterns(ascii_only))
+        compiled = _compiles(regex)
+        if compiled is None or set(compiled.groupindex) - {"value"} or name in labels:
+            continue
+        columns[name] = (regex, draw(st.sampled_from(["int64", "float64", "float64", "string"])))
+        pieces.append(its_pieces)
+    return columns, pieces
+
+
+@st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A case: definitions, a log made from them, options."""
     ascii_only = draw(st.integers(0, 3)) == 0
     definitions, pieces = draw(definition_lists(ascii_only))
+    labels = {
+        name
+        for one in definitions
+        if (compiled := _compiles(one["Regex"])) is not None
+        for name in compiled.groupindex
+    }
+    context, of_context = draw(contexts(ascii_only, labels))
+    pieces = pieces + of_context
     data = bytearray()
-    for _ in range(draw(st.integers(1, 5))):
+    for _ in range(draw(st.integers(1, 7))):
         data += draw(records(draw(st.sampled_from(pieces)), ascii_only))
         ends = draw(st.sampled_from([LINE_ENDS, LINE_ENDS, REDRAWS]))
         data += draw(st.sampled_from(ends))
@@ -478,6 +502,7 @@ def cases(draw: st.DrawFn) -> Case:
         number=draw(st.sampled_from(["trim", "trim", "strict", "prefix"])),
         max_record_bytes=draw(st.sampled_from([1 << 20] * 9 + [32])),
         translated=any(piece and piece.translated for its in pieces for piece in its),
+        context=context,
     )
 
 

@@ -192,7 +192,7 @@ def test_r12_broken_json_names_file_line_and_column(tmp_path):
         ("a.yaml", "a: [\n", r"a\.yaml:\d"),
         ("a.yaml", "&a [*a]", "contains itself"),
         ("a.toml", "x = ", "not TOML"),
-        ("a.json", '{"MetricDefinitions": [], "Context": {"e": "x"}}', "not supported yet"),
+        ("a.json", '{"MetricDefinitions": [], "Context": {"e": "x"}}', "'e': the pattern has no"),
         ("a.json", '{"MetricDefinitions": [], "Contxt": {}}', "did you mean 'Context'"),
         ("a.json", '{"MetricDefinition": []}', "did you mean 'MetricDefinitions'"),
         ("a.json", '{"Name": "a", "Regex": "(a)"}', "single definition"),

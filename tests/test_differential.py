@@ -20,6 +20,8 @@ SHARES = {
     "cr_or_bs": 0.12,
     "invalid": 0.12,
     "translated": 0.12,
+    "context": 0.08,
+    "unfit": 0.04,
 }
 
 
@@ -40,8 +42,11 @@ def test_engine_equals_oracle_b1_b3_b4_b5_b10_b12_r8_r13_v1_v3_v4_v7():
             normalize=case.normalize,
             number=case.number,
             max_record_bytes=case.max_record_bytes,
+            context=case.context,
         )
         counts.update(strategies.features(case))
+        counts.update(["context"] * any(column.values for column in report.context))
+        counts.update(["unfit"] * any(column.rejects for column in report.context))
         counts.update(["examples"] + ["matched"] * (report.matched > 0) + ["points"] * bool(rows))
 
     check()

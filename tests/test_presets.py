@@ -58,12 +58,21 @@ def test_a_preset_passes_the_linter_and_fits_sagemaker(preset):
 
 
 @pytest.mark.parametrize("preset", ALL, ids=lambda preset: preset.name)
-def test_context_patterns_capture(preset):
-    """One group each, which is the column."""
-    for name, given in preset.context.items():
-        regex = given if isinstance(given, str) else given["regex"]
-        compiled = re.compile(regex.replace("#011", r"\t"))
-        assert compiled.groups == 1, name
+def test_context_columns_are_told_by_the_examples(preset):
+    """Each by at least one line, and by all as `re` finds it."""
+    read = {"int64": int, "float64": float, "string": str}
+    record = ms.DefinitionSet({"any": "(.?)"}, context=preset.context)
+    told = set()
+    for line, wanted in [*preset.examples, *preset.context_examples]:
+        (row,) = ms.scan(line.encode(), record, on_reject="null").read_all().to_pylist()
+        text = re.sub(r"\x1b\[[0-9;]*m", "", line.replace("#011", "\t"))
+        for column in record.context:
+            found = re.search(column.regexes[0], text)
+            assert row[column.name] == (read[column.type](found.group(1)) if found else None)
+            told |= {column.name} if found else set()
+        if (line, wanted) in preset.context_examples:
+            assert {name: row[name] for name in wanted} == wanted
+    assert told == {column.name for column in record.context}
 
 
 def test_an_unknown_name_gets_a_suggestion():

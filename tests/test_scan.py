@@ -236,7 +236,6 @@ def test_f7_a_source_that_fails_is_reported_or_raised(tmp_path):
 @pytest.mark.parametrize(
     ("option", "error"),
     [
-        ({"context": {"epoch": r"(\d+)"}}, NotImplementedError),
         ({"envelope": "cri"}, NotImplementedError),
         ({"redraws": "last"}, NotImplementedError),
         ({"redraws": "some"}, ValueError),

@@ -10,7 +10,7 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metricsieve._definition_fields import suggest_key
 from metricsieve.exceptions import DefinitionError, DefinitionProblem
@@ -26,22 +26,33 @@ _ALGORITHM_KEYS = {"TrainingImage", "AlgorithmName", "TrainingInputMode"}
 _SUFFIXES = (".json", ".yaml", ".yml", ".toml")
 
 
-def unwrap(given: object) -> tuple[Iterable[Any], bool]:
+class Unwrapped(NamedTuple):
+    """What was found in whatever holds definitions.
+
+    Attributes:
+        items: the definitions, unchecked.
+        from_job: whether they come from a job description.
+        context: the context columns that a definitions file may have, unchecked.
+    """
+
+    items: Iterable[Any]
+    from_job: bool
+    context: object = None
+
+
+def unwrap(given: object) -> Unwrapped:
     """Find the list of definitions in whatever holds it.
 
     Args:
         given: a list, a mapping name -> regex, a definitions file's content, or the dict of a
             training or tuning job.
 
-    Returns:
-        The definitions, unchecked, and whether they come from a job description.
-
     Raises:
         DefinitionError: nothing in it is a list of definitions.
 
     Example:
         >>> unwrap({"AlgorithmSpecification": {"MetricDefinitions": []}})
-        ([], True)
+        Unwrapped(items=[], from_job=True, context=None)
     """
     if isinstance(given, (str, bytes)):
         message = f"expected a list of definitions, not the text {reprlib.repr(given)}"
@@ -51,20 +62,20 @@ def unwrap(given: object) -> tuple[Iterable[Any], bool]:
         return _unwrap_mapping(given)
     if not isinstance(given, Iterable):
         raise DefinitionError(f"expected a list of definitions, not {type(given).__name__}")
-    return given, False
+    return Unwrapped(given, False)
 
 
-def _unwrap_mapping(given: Mapping[Any, Any]) -> tuple[Iterable[Any], bool]:
+def _unwrap_mapping(given: Mapping[Any, Any]) -> Unwrapped:
     if "AlgorithmSpecification" in given:
-        return _of_job(given), True
+        return Unwrapped(_of_job(given), True)
     for key in ("TrainingJobDefinition", "TrainingJobDefinitions"):
         if isinstance(given.get(key), (Mapping, list)):
             jobs = [given[key]] if isinstance(given[key], Mapping) else given[key]
             other = given.get("TrainingJobDefinitions") if key == "TrainingJobDefinition" else None
             jobs = [*jobs, *(other or [])]
-            return [item for job in jobs for item in _of_job(job)], True
+            return Unwrapped([item for job in jobs for item in _of_job(job)], True)
     if isinstance(given.get("metric_definitions"), (list, tuple)):
-        return given["metric_definitions"], True
+        return Unwrapped(given["metric_definitions"], True)
     if "MetricDefinitions" in given and not isinstance(given["MetricDefinitions"], str):
         return _of_own_file(given)
     if {"name", "regex"} <= {key.lower() for key in given if isinstance(key, str)}:
@@ -82,7 +93,7 @@ def _unwrap_mapping(given: Mapping[Any, Any]) -> tuple[Iterable[Any], bool]:
                 )
             ]
         )
-    return [{"Name": name, "Regex": regex} for name, regex in given.items()], False
+    return Unwrapped([{"Name": name, "Regex": regex} for name, regex in given.items()], False)
 
 
 def _of_job(job: object) -> list[Any]:
@@ -95,12 +106,12 @@ def _of_job(job: object) -> list[Any]:
     return list(found)
 
 
-def _of_own_file(given: Mapping[Any, Any]) -> tuple[Iterable[Any], bool]:
+def _of_own_file(given: Mapping[Any, Any]) -> Unwrapped:
     found = given["MetricDefinitions"]
     if not isinstance(found, (list, tuple)):
         raise DefinitionError(f"MetricDefinitions is not a list but {type(found).__name__}")
     if _ALGORITHM_KEYS & set(given):
-        return found, True
+        return Unwrapped(found, True)
     problems = [
         DefinitionProblem(
             f"unknown key {reprlib.repr(key)} beside MetricDefinitions",
@@ -109,16 +120,9 @@ def _of_own_file(given: Mapping[Any, Any]) -> tuple[Iterable[Any], bool]:
         for key in given
         if key not in _OWN_KEYS
     ]
-    if given.get("Context"):
-        problems.append(
-            DefinitionProblem(
-                "Context columns are not supported yet",
-                hint="remove Context; 'line' and 'offset' order the points of a source",
-            )
-        )
     if problems:
         raise DefinitionError(problems)
-    return found, False
+    return Unwrapped(found, False, given.get("Context"))
 
 
 def read_file(path: Path) -> Any:
@@ -249,8 +253,8 @@ def _node_size(
     return size
 
 
-def write_file(path: Path, items: list[dict[str, Any]]) -> None:
-    """Write a list of definitions as JSON or YAML, by suffix, in one step.
+def write_file(path: Path, content: Any) -> None:
+    """Write what a definitions file holds as JSON or YAML, by suffix, in one step.
 
     Raises:
         ValueError: another suffix.
@@ -258,13 +262,13 @@ def write_file(path: Path, items: list[dict[str, Any]]) -> None:
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
-        text = json.dumps(items, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     elif suffix in (".yaml", ".yml"):
         try:
             import yaml
         except ImportError:
             raise ImportError("YAML needs PyYAML: pip install 'metricsieve[yaml]'") from None
-        text = yaml.safe_dump(items, sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     else:
         raise ValueError(f"cannot write definitions to {path.name!r}: use .json, .yaml or .yml")
     from metricsieve.sinks._atomic import AtomicFile

@@ -59,6 +59,7 @@ class Scanner:
         batch_rows: int,
         max_record_bytes: int,
         patterns: list[CheckedPattern] | None = None,
+        context: list[tuple[str, list[str], str]] | None = None,
         strategy: str | None = None,
         block_bytes: int | None = None,
         split_bytes: int | None = None,

@@ -87,6 +87,25 @@ class DefinitionReport(_Entry):
     literals: list[str]
 
 
+class ContextReport(_Entry):
+    """One context column's share of a scan.
+
+    Attributes:
+        name: the column's name.
+        type: `int64`, `float64` or `string`.
+        regexes: its patterns.
+        values: rows with a value.
+        rejects: texts that do not fit the type and concern rows, of their own record or of a
+            later one with no value in between: count, example.
+    """
+
+    name: str
+    type: str
+    regexes: list[str]
+    values: int
+    rejects: dict[str, Any]
+
+
 class SourceReport(_Entry):
     """One source's share of a scan.
 
@@ -164,7 +183,7 @@ class Report(_Entry):
         points: accepted values of all definitions.
     """
 
-    __slots__ = ("_definitions",)
+    __slots__ = ("_asked_for", "_definitions")
 
     complete: bool
     bytes: int
@@ -176,14 +195,25 @@ class Report(_Entry):
     elapsed_seconds: float
     points: int
 
-    def __init__(self, data: Mapping[str, Any], definitions: DefinitionSet) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        definitions: DefinitionSet,
+        asked_for: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(data)
         self._definitions = definitions
+        self._asked_for = asked_for
 
     @property
     def definitions(self) -> list[DefinitionReport]:
         """One entry a definition, in their order."""
         return [DefinitionReport(entry) for entry in self._data["definitions"]]
+
+    @property
+    def context(self) -> list[ContextReport]:
+        """One entry a context column, in their order."""
+        return [ContextReport(entry) for entry in self._data["context"]]
 
     @property
     def sources(self) -> SourceReports:
@@ -206,7 +236,8 @@ class Report(_Entry):
         """What `--strict` objects to, one line each; control characters are made visible.
 
         A definition without a point, a required one missing in a source, rejects, truncations,
-        budgets, skipped records, sources that failed or look mixed. In a list from a job
+        budgets, skipped records, context columns without a value or with texts of another type,
+        sources that failed or look mixed. In a list from a job
         description silent definitions are normal: one line says when none at all fired.
         """
         found = [f"{reason}: {count:,} records skipped" for reason, count in self.skipped.items()]
@@ -238,6 +269,15 @@ class Report(_Entry):
         else:
             records = f"{self.records:,} records"
             found += [f"definition {name} has no point in {records}" for name in silent]
+        for column in self.context:
+            name = f"context column {column.name!r}"
+            if column.rejects["count"]:
+                example = _example([column.rejects["example"]])
+                found.append(
+                    f"{name}: {column.rejects['count']:,} texts are no {column.type}{example}"
+                )
+            if self.points and not column.values and column.name in self._asked_for:
+                found.append(f"{name} has no value for any of {self.points:,} points")
         for source in self.sources:
             if source.error:
                 found.append(f"{source.source} was not read to its end: {source.error}")

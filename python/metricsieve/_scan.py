@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pyarrow as pa
 
 from metricsieve import _engine
+from metricsieve._context import check_context, read_context, step_column
 from metricsieve._report import Report
 from metricsieve._sources import iter_sources
 from metricsieve.definitions import DefinitionSet
@@ -89,7 +90,11 @@ def scan(
         sources: a path, glob, directory, bytes-like object, binary file object, iterable of bytes
             or `"-"`; a list or tuple of these is several sources, a mapping gives them labels.
         definitions: a `DefinitionSet` or what it takes.
-        context: columns carried from other records; not supported yet.
+        context: columns that the record of a point fills, or else the last record before it in
+            the same source that tells: a mapping from names to a regex, to a pair (regex, type)
+            or to `{"Regex": ..., "Type": ...}`, with the type `int64` (default), `float64` or
+            `string`. They come beside those of the definitions; one of the same name replaces it.
+            A text that does not fit its type is a null, and counted in the report.
         envelope: what wraps each message: `"auto"` or `"plain"`; others are not supported yet.
         normalize: `"terminal"` undoes log shippers' escapes and removes colours; `"none"`.
         number: `"trim"` removes up to three decorations around a number, `"strict"` none,
@@ -120,9 +125,11 @@ def scan(
         NotImplementedError: an option or source that does not exist yet.
 
     Example:
-        >>> table = scan(b"loss=0.5\\nloss=0.25\\n", {"loss": "loss=([0-9.]+)"}).read_all()
-        >>> table["value"].to_pylist()
-        [0.5, 0.25]
+        >>> log = b"Epoch 1\\nloss=0.5\\nloss=0.25\\nEpoch 2\\nloss=0.125\\n"
+        >>> loss, epoch = {"loss": "loss=([0-9.]+)"}, {"epoch": r"Epoch (\\d+)"}
+        >>> table = scan(log, loss, context=epoch).read_all()
+        >>> table["value"].to_pylist(), table["epoch"].to_pylist()
+        ([0.5, 0.25, 0.125], [1, 1, 2])
     """
     _check_choices(
         normalize=normalize,
@@ -132,12 +139,17 @@ def scan(
         strings=strings,
         redraws=redraws,
     )
-    _check_supported(context, envelope, redraws)
+    _check_supported(envelope, redraws)
     _check_counts(threads=threads, batch_rows=batch_rows, max_record_bytes=max_record_bytes)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns or ()):
         raise TypeError("columns must be a list of column names")
     checked = definitions if isinstance(definitions, DefinitionSet) else DefinitionSet(definitions)
+    asked_for = {*(context or ()), *(() if checked.from_job else (c.name for c in checked.context))}
+    checked = _with_context(checked, context, columns)
     terminal = normalize == "terminal"
+    wrong = check_context(checked.context, labels=checked.labels, terminal=terminal)
+    if wrong:
+        raise DefinitionError(wrong)
     for problem in checked.pattern_warnings(terminal=terminal):
         warnings.warn(str(problem), DefinitionWarning, stacklevel=2)
     try:
@@ -155,10 +167,17 @@ def scan(
             batch_rows=batch_rows,
             max_record_bytes=max_record_bytes,
             patterns=[info.compiled for info in checked._checked(terminal=terminal)],
+            context=[(one.name, list(one.regexes), one.type) for one in checked.context],
         )
     except _engine.PatternError as error:  # only what needs all definitions at once is left
         raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None
-    return Scan(scanner, checked, raise_source_errors=on_source_error == "raise", progress=progress)
+    return Scan(
+        scanner,
+        checked,
+        asked_for=frozenset(asked_for),
+        raise_source_errors=on_source_error == "raise",
+        progress=progress,
+    )
 
 
 def _check_choices(**options: str) -> None:
@@ -168,9 +187,20 @@ def _check_choices(**options: str) -> None:
             raise ValueError(f"{option} cannot be {value!r}: it is one of {known}")
 
 
-def _check_supported(context: Mapping[str, Any] | None, envelope: str, redraws: str) -> None:
-    if context:
-        raise NotImplementedError("the option context is not supported yet")
+def _with_context(
+    definitions: DefinitionSet, given: Mapping[str, Any] | None, columns: Sequence[str] | None
+) -> DefinitionSet:
+    """The set with the wanted context columns: its own, and over them those given."""
+    replacing = {} if given is None else {one.name: one for one in read_context(given)}
+    found = {one.name: one for one in definitions.context} | replacing
+    if columns is not None:  # what nobody wants need not be looked for
+        found = {name: one for name, one in found.items() if name in columns}
+    if found == {one.name: one for one in definitions.context}:
+        return definitions
+    return DefinitionSet(definitions, context=found)
+
+
+def _check_supported(envelope: str, redraws: str) -> None:
     if not isinstance(envelope, str):
         raise TypeError("envelope must be text")
     if envelope not in ("auto", "plain"):
@@ -210,11 +240,13 @@ class Scan:
         scanner: _engine.Scanner,
         definitions: DefinitionSet,
         *,
+        asked_for: frozenset[str] = frozenset(),
         raise_source_errors: bool,
         progress: Callable[[int, int | None], object] | None,
     ) -> None:
         self._scanner = scanner
         self._definitions = definitions
+        self._asked_for = asked_for  # context columns that a user expects to have values
         self._raise_source_errors = raise_source_errors
         self._callback = progress
         self._process = os.getpid()
@@ -230,6 +262,9 @@ class Scan:
         units = {d.name: d.unit for d in self._definitions if d.unit is not None}
         if units:
             metadata[b"metricsieve.units"] = json.dumps(units, sort_keys=True).encode()
+        step = step_column(column.name for column in self._definitions.context)
+        if step is not None:
+            metadata[b"metricsieve.step"] = step.encode()
         return metadata
 
     @property
@@ -316,7 +351,7 @@ class Scan:
     @property
     def report(self) -> Report:
         """What was done so far; a new snapshot each time."""
-        return Report(self._scanner.report(), self._definitions)
+        return Report(self._scanner.report(), self._definitions, self._asked_for)
 
     @property
     def rejects(self) -> pa.Table:

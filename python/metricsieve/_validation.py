@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from metricsieve._engine import PatternInfo
 
 MAX_DEFINITIONS = 10_000
-# Columns of the result that a label must not take; job, host, rank and stream it may fill.
-_TAKEN = frozenset(
+# Columns of every result, whose names no label and no context column may have; those that a label
+# of their name fills.
+COLUMNS = frozenset(
     ["metric", "value", "timestamp", "source", "line", "offset", "definition", "match", "text"]
 )
+ORIGIN = frozenset(["job", "host", "rank", "stream"])
 # What the engine calls the constructs that only the backtracking engine will have.
 _NEEDS_BACKTRACKING = frozenset(
     [
@@ -127,47 +129,67 @@ def has_group(pattern: str) -> bool:
         return True  # the engine will say what is wrong with it
 
 
-def _no_group(definition: MetricDefinition, index: int) -> DefinitionProblem:
+def _no_group(regex: str, name: str, index: int | None, kind: str) -> DefinitionProblem:
     hint, span = "put parentheses around the number, as in loss=([0-9.]+)", None
-    for span_match in _NUMBER_LIKE.finditer(definition.regex):
+    for span_match in _NUMBER_LIKE.finditer(regex):
         span = span_match.span()
     if span is not None:
         start, end = span
-        regex = definition.regex
         fixed = f"{regex[:start]}({regex[start:end]}){regex[end:]}"
         if len(fixed) <= 200:
             hint = f"put parentheses around the number: {fixed}"
     return DefinitionProblem(
         "the pattern has no capture group, so nothing says which part is the value",
         index,
-        definition.name,
-        definition.regex,
-        span or (0, len(definition.regex)),
+        name,
+        regex,
+        span or (0, len(regex)),
         hint,
         "no-group",
+        kind,
     )
+
+
+def compile_pattern(
+    regex: str,
+    *,
+    name: str,
+    index: int | None = None,
+    kind: str = "definition",
+    group: int | str | None = None,
+    engine: str = "linear",
+    terminal: bool = True,
+) -> tuple[PatternInfo | None, list[DefinitionProblem]]:
+    """What the engine makes of a pattern, or why it refuses it."""
+    from metricsieve import _engine
+
+    try:
+        return _engine.check_pattern(regex, group, terminal=terminal, engine=engine), []
+    except _engine.PatternError as error:
+        # That there is no group matters most. Python says so, and is asked only now: its compiler
+        # takes longer than the engine.
+        if not has_group(regex):
+            return None, [_no_group(regex, name, index, kind)]
+        message, start, end, construct, hint = error.args
+        span = None if start is None else (start, end)  # some errors are about no one place
+        code = "needs-backtracking" if construct in _NEEDS_BACKTRACKING else "invalid-pattern"
+        return None, [DefinitionProblem(message, index, name, regex, span, hint, code, kind)]
 
 
 def check_pattern(
     definition: MetricDefinition, index: int, *, terminal: bool = True
 ) -> tuple[PatternInfo | None, list[DefinitionProblem]]:
-    from metricsieve import _engine
-
-    try:
-        info = _engine.check_pattern(
-            definition.regex, definition.group, terminal=terminal, engine=definition.engine
-        )
-    except _engine.PatternError as error:
-        # That there is no group matters most. Python says so, and is asked only now: its compiler
-        # takes longer than the engine.
-        if not has_group(definition.regex):
-            return None, [_no_group(definition, index)]
-        message, start, end, construct, hint = error.args
-        span = None if start is None else (start, end)  # some errors are about no one place
-        name, regex = definition.name, definition.regex
-        code = "needs-backtracking" if construct in _NEEDS_BACKTRACKING else "invalid-pattern"
-        return None, [DefinitionProblem(message, index, name, regex, span, hint, code)]
-    problems = []
+    """What the engine makes of a definition's pattern, or everything that is wrong with it."""
+    info, problems = compile_pattern(
+        definition.regex,
+        name=definition.name,
+        index=index,
+        group=definition.group,
+        engine=definition.engine,
+        terminal=terminal,
+    )
+    if info is None:
+        return None, problems
     if info.backtracking and info.can_be_empty and definition.matches != "first":
         problems.append(
             DefinitionProblem(
@@ -181,7 +203,7 @@ def check_pattern(
             )
         )
     for _number, label in info.labels:
-        if label in _TAKEN:
+        if label in COLUMNS:
             start = max(0, definition.regex.find(f"(?P<{label}>"))
             problems.append(
                 DefinitionProblem(

@@ -12,8 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from metricsieve._context import (
+    ContextColumn,
+    check_context,
+    context_warnings,
+    joined,
+    read_context,
+)
 from metricsieve._metric_definition import MetricDefinition
-from metricsieve._validation import check_pattern, items_from_args, validate
+from metricsieve._validation import ORIGIN, check_pattern, items_from_args, validate
 from metricsieve.exceptions import DefinitionError, DefinitionProblem
 
 if TYPE_CHECKING:
@@ -31,7 +38,11 @@ class DefinitionSet:
     Args:
         definitions: an iterable of dicts (`{"Name": ..., "Regex": ...}`, SageMaker's list
             verbatim) and `MetricDefinition`s; a mapping name -> regex; a `CreateTrainingJob`,
-            `DescribeTrainingJob` or tuning job as a dict; or another set.
+            `DescribeTrainingJob` or tuning job as a dict; the content of a definitions file; or
+            another set.
+        context: columns that the records of points, or those before them, fill: a mapping from
+            names to a regex, a pair (regex, type) or `{"Regex": ..., "Type": ...}`; the types are
+            `int64` (default), `float64` and `string`. None: those that the definitions bring.
 
     The same regex under two names and the same name under two regexes are legal. In a list read
     from a job description a definition without a group is skipped with a `DefinitionWarning`.
@@ -47,8 +58,9 @@ class DefinitionSet:
         (1, 'loss')
     """
 
-    __slots__ = ("_definitions", "_from_job", "_infos")
+    __slots__ = ("_context", "_definitions", "_from_job", "_infos")
 
+    _context: tuple[ContextColumn, ...]
     _definitions: tuple[MetricDefinition, ...]
     _from_job: bool
     _infos: dict[bool, list[PatternInfo]]
@@ -56,29 +68,42 @@ class DefinitionSet:
     def __init__(
         self,
         definitions: Iterable[MetricDefinition | Mapping[str, Any]] | Mapping[str, Any] = (),
+        *,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(definitions, DefinitionSet):
             self._definitions = definitions._definitions
             self._from_job = definitions._from_job
             self._infos = definitions._infos
-            return
-        from metricsieve._definition_files import unwrap
+            self._context = definitions._context
+        else:
+            from metricsieve._definition_files import unwrap
 
-        items, self._from_job = unwrap(definitions)
-        checked, problems = validate(items, from_job=self._from_job)
+            unwrapped = unwrap(definitions)
+            self._from_job = unwrapped.from_job
+            checked, problems = validate(unwrapped.items, from_job=self._from_job)
+            if problems:
+                raise DefinitionError(problems)
+            self._infos = {True: [info for _, _, info in checked]}
+            self._definitions = tuple(definition for _, definition, _ in checked)
+            self._set_context(read_context(unwrapped.context))
+        if context is not None:
+            self._set_context(read_context(context))
+
+    def _set_context(self, columns: tuple[ContextColumn, ...]) -> None:
+        problems = check_context(columns, labels=self.labels) if columns else []
         if problems:
             raise DefinitionError(problems)
-        self._infos = {True: [info for _, _, info in checked]}
-        self._definitions = tuple(definition for _, definition, _ in checked)
+        self._context = columns
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DefinitionSet:
         """Read definitions from a JSON, YAML (extra `metricsieve[yaml]`) or TOML file.
 
         Args:
-            path: a file holding the bare list, `{"MetricDefinitions": [...]}`,
-                `{"metric_definitions": [...]}`, a mapping name -> regex, or the JSON of a
-                training or tuning job.
+            path: a file holding the bare list, `{"MetricDefinitions": [...]}`, also with
+                `"Context": {...}` beside it, `{"metric_definitions": [...]}`, a mapping
+                name -> regex, or the JSON of a training or tuning job.
 
         Raises:
             DefinitionError: the file is not what its suffix says (with line and column), or a
@@ -128,6 +153,8 @@ class DefinitionSet:
         found = [item for name in names for item in load(name).definitions]
         made = cls({(item["Name"], item["Regex"]): item for item in found}.values())
         made._from_job = True
+        for name in names:
+            made._set_context(joined(made._context, read_context(load(name).context)))
         return made
 
     def to_sagemaker(self) -> list[dict[str, str]]:
@@ -156,7 +183,31 @@ class DefinitionSet:
         """
         from metricsieve._definition_files import write_file
 
-        write_file(Path(path), [item.to_dict() for item in self._definitions])
+        write_file(Path(path), self.to_content())
+
+    def to_content(self) -> Any:
+        """What `dump` writes: the list, or a dict of it where there are context columns.
+
+        Example:
+            >>> DefinitionSet({"loss": "(.+)"}, context={"epoch": "e(.)"}).to_content()
+            {'MetricDefinitions': [{'Name': 'loss', 'Regex': '(.+)'}], 'Context': {'epoch': 'e(.)'}}
+        """
+        items = [item.to_dict() for item in self._definitions]
+        if not self._context:
+            return items
+        context = {column.name: column.to_value() for column in self._context}
+        return {"MetricDefinitions": items, "Context": context}
+
+    @property
+    def context(self) -> tuple[ContextColumn, ...]:
+        """The context columns: name, regexes, type."""
+        return self._context
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Columns that named groups of the patterns give, in order of appearance."""
+        names = [name for info in self._checked(terminal=True) for _, name in info.labels]
+        return tuple(dict.fromkeys(name for name in names if name not in ORIGIN))
 
     @property
     def from_job(self) -> bool:
@@ -172,7 +223,7 @@ class DefinitionSet:
             >>> one.fingerprint == same.fingerprint, len(one.fingerprint)
             (True, 64)
         """
-        text = json.dumps([item.to_dict() for item in self._definitions], sort_keys=True)
+        text = json.dumps(self.to_content(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def pattern_warnings(self, *, terminal: bool) -> list[DefinitionProblem]:
@@ -185,7 +236,8 @@ class DefinitionSet:
         Raises:
             DefinitionError: a pattern is legal only in the other mode.
         """
-        return [
+        found = context_warnings(self._context, terminal=terminal)
+        return found + [
             DefinitionProblem(message, index, definition.name, definition.regex, (start, end))
             for index, (definition, info) in enumerate(
                 zip(self._definitions, self._checked(terminal=terminal), strict=True)
@@ -273,12 +325,13 @@ class DefinitionSet:
         return self._infos[terminal]
 
     def __add__(self, other: object) -> DefinitionSet:
-        """Both lists, one after the other, identical definitions once."""
+        """Both lists, one after the other, identical definitions once; the context of both."""
         if not isinstance(other, DefinitionSet):
             return NotImplemented
-        joined = DefinitionSet(list(dict.fromkeys((*self, *other))))
-        joined._from_job = self._from_job and other._from_job
-        return joined
+        both = DefinitionSet(list(dict.fromkeys((*self, *other))))
+        both._from_job = self._from_job and other._from_job
+        both._set_context(joined(self._context, other._context))
+        return both
 
     def __len__(self) -> int:
         return len(self._definitions)
@@ -292,25 +345,30 @@ class DefinitionSet:
     def __getitem__(self, index: slice) -> DefinitionSet: ...
     def __getitem__(self, index: int | slice) -> MetricDefinition | DefinitionSet:
         if isinstance(index, slice):
-            return DefinitionSet(self._definitions[index])
+            chosen = DefinitionSet(self._definitions[index])
+            chosen._set_context(self._context)
+            return chosen
         return self._definitions[index]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DefinitionSet):
             return NotImplemented
-        return self._definitions == other._definitions
+        return (self._definitions, self._context) == (other._definitions, other._context)
 
     def __hash__(self) -> int:
-        return hash(self._definitions)
+        return hash((self._definitions, self._context))
 
     def __repr__(self) -> str:
-        return f"DefinitionSet({[item.to_dict() for item in self._definitions]!r})"
+        return f"DefinitionSet({self.to_content()!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_set, (self._definitions, self._from_job)
+        return _rebuild_set, (self._definitions, self._from_job, self._context)
 
 
-def _rebuild_set(definitions: tuple[MetricDefinition, ...], from_job: bool) -> DefinitionSet:
+def _rebuild_set(
+    definitions: tuple[MetricDefinition, ...], from_job: bool, context: tuple[ContextColumn, ...]
+) -> DefinitionSet:
     rebuilt = DefinitionSet(definitions)
     rebuilt._from_job = from_job
+    rebuilt._set_context(context)
     return rebuilt

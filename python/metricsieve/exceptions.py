@@ -33,6 +33,7 @@ class DefinitionProblem:
         span: the place in `pattern`, in characters, end exclusive.
         hint: what to do about it.
         code: the code of the finding that `check` makes of it.
+        kind: what `name` is the name of: `definition` or `context column`.
     """
 
     message: str
@@ -42,6 +43,7 @@ class DefinitionProblem:
     span: tuple[int, int] | None = None
     hint: str | None = None
     code: str | None = None
+    kind: str = "definition"
 
     def __str__(self) -> str:
         """The problem in a few lines, with a caret line under the place in the pattern."""
@@ -53,9 +55,9 @@ class DefinitionProblem:
         return "\n".join(lines)
 
     def _heading(self) -> str:
-        where = "" if self.index is None else f"definition {self.index}"
+        where = "" if self.index is None else f"{self.kind} {self.index}"
         if self.name is not None:
-            where = f"{where or 'definition'} {visible(shorten(self.name))!r}"
+            where = f"{where or self.kind} {visible(shorten(self.name))!r}"
         return f"{where}: {visible(self.message)}" if where else visible(self.message)
 
 

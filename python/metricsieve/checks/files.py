@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metricsieve import checks
+from metricsieve._context import read_context
 from metricsieve._definition_files import read_file, unwrap
 from metricsieve._validation import has_group, validate
 from metricsieve.checks.against import Trial, try_on
@@ -76,10 +77,12 @@ def check_file(path: str, *, sagemaker: bool = False, against: Any = None) -> li
             _check(path, one.where, one.items, one.lines, False, sagemaker, against)
             for one in lists
         ]
-    items, from_job = unwrap(read_file(Path(path)))
-    items = list(items)
+    unwrapped = unwrap(read_file(Path(path)))
+    items = list(unwrapped.items)
     lines = _lines(Path(path).read_text("utf-8-sig"), items)
-    return [_check(path, "", items, lines, from_job, sagemaker, against)]
+    checked = _check(path, "", items, lines, unwrapped.from_job, sagemaker, against)
+    checked.findings[:0] = _of_context(unwrapped.context)
+    return [checked]
 
 
 def check_items(items: Sequence[Any], *, sagemaker: bool = False, against: Any = None) -> Checked:
@@ -108,6 +111,15 @@ def _check(
         findings += [one for one in trial.findings() if one.code not in ignored]
     findings = checks.in_order(findings)
     return Checked(path, where, len(items), findings, lines, trials)
+
+
+def _of_context(context: object) -> list[Finding]:
+    """What is wrong with a file's context columns."""
+    try:
+        read_context(context)
+    except DefinitionError as error:
+        return [_of_problem(problem) for problem in error.errors]
+    return []
 
 
 def _skipped(items: Sequence[Any]) -> list[Finding]:

@@ -66,6 +66,7 @@ class Finding:
         hint: what to do.
         suggestion: a pattern without this and the definition's other findings that has been
             compiled and tried; None where there is none.
+        kind: what `name` is the name of: `definition` or `context column`.
 
     Example:
         >>> finding = Finding("no-sign", "-1 is not matched", 0, "loss", "(a)", (0, 3))
@@ -83,6 +84,7 @@ class Finding:
     span: tuple[int, int] | None = None
     hint: str | None = None
     suggestion: str | None = None
+    kind: str = "definition"
 
     @property
     def severity(self) -> str:
@@ -102,13 +104,19 @@ class Finding:
             >>> Finding("no-sign", "-1 is not matched").to_dict()["severity"]
             'info'
         """
-        keys = ("code", "severity", "message", "index", "name", "pattern", "span")
+        keys = ("code", "severity", "message", "kind", "index", "name", "pattern", "span")
         return {key: getattr(self, key) for key in (*keys, "hint", "suggestion")}
 
     def __str__(self) -> str:
         """The finding in a few lines, with a caret line under the place in the pattern."""
         problem = DefinitionProblem(
-            self.message, self.index, self.name, self.pattern, self.span, self.hint
+            self.message,
+            self.index,
+            self.name,
+            self.pattern,
+            self.span,
+            self.hint,
+            kind=self.kind,
         )
         text = f"{self.severity}[{self.code}]: {problem}"
         return f"{text}\n    try:  {visible(self.suggestion)}" if self.suggestion else text

@@ -30,9 +30,10 @@ def as_text(checked: Sequence[Checked]) -> str:
     """A paragraph a definition: its pattern, carets with sentences, and what to write instead."""
     blocks = []
     for one in checked:
-        by_definition: dict[int | None, list[Finding]] = {}
+        by_definition: dict[tuple[object, ...], list[Finding]] = {}
         for finding in one.findings:
-            by_definition.setdefault(finding.index, []).append(finding)
+            key = (finding.index, finding.kind, finding.index is None and finding.name)
+            by_definition.setdefault(key, []).append(finding)
         for findings in by_definition.values():
             blocks.append(_paragraph(one, findings))
         if one.trials:
@@ -54,6 +55,7 @@ def _paragraph(checked: Checked, findings: Sequence[Finding]) -> str:
     place = ":".join(str(part) for part in (visible(checked.path), checked.where, line) if part)
     name = "" if first.name is None else repr(visible(first.name))
     number = f"definition {first.index}" if first.index is not None and not line else ""
+    number = number if first.kind == "definition" else first.kind
     lines = [" ".join(part for part in (place, number, name) if part)]
     # What is said of one place stands together under its carets, the worst first.
     by_place: dict[tuple[int, int] | None, list[Finding]] = {None: []}

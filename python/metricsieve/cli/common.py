@@ -16,6 +16,7 @@ from metricsieve._text import visible
 from metricsieve.exceptions import DefinitionError, DefinitionWarning, SinkError, SourceWarning
 
 if TYPE_CHECKING:
+    from metricsieve._context import ContextColumn
     from metricsieve.definitions import DefinitionSet, MetricDefinition
 
 EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -48,10 +49,17 @@ def load_definitions(
     return loaded
 
 
-def write_definitions(definitions: Iterable[MetricDefinition]) -> None:
+def write_definitions(
+    definitions: Iterable[MetricDefinition], context: Iterable[ContextColumn] = ()
+) -> None:
     """Writes a definitions file to stdout, a definition a line."""
     lines = [f"  {json.dumps(one.to_dict(), ensure_ascii=False)}" for one in definitions]
-    sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n")
+    listed = "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+    columns = {column.name: column.to_value() for column in context}
+    if columns:
+        beside = json.dumps(columns, ensure_ascii=False)
+        listed = f'{{"MetricDefinitions": {listed},\n"Context": {beside}}}'
+    sys.stdout.write(f"{listed}\n")
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -25,5 +25,6 @@ def presets(
             for one in known.names():
                 sys.stdout.write(f"{one:{width}}  {known.load(one).title}\n")
         else:
-            write_definitions(DefinitionSet.preset(name))
+            preset = DefinitionSet.preset(name)
+            write_definitions(preset, preset.context)
         sys.stdout.flush()

@@ -60,6 +60,15 @@ def scan(
             help="Definitions that come along, see the command presets; auto tries all of them.",
         ),
     ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-c",
+            "--context",
+            metavar="NAME[:TYPE]=REGEX",
+            help="A column from the record or the last one before it: int64, float64, string.",
+        ),
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,6 +119,7 @@ def scan(
             found = _open(
                 sources,
                 checked,
+                context=context or [],
                 normalize=normalize,
                 number=number,
                 on_reject=on_reject,
@@ -167,6 +177,7 @@ def _open(
     sources: list[str],
     definitions: DefinitionSet,
     *,
+    context: list[str],
     normalize: str,
     number: str,
     on_reject: str,
@@ -174,10 +185,12 @@ def _open(
     columns: str | None,
 ) -> Scan:
     import metricsieve
+    from metricsieve._context import from_args
 
     return metricsieve.scan(
         sources,
         definitions,
+        context=from_args(context),
         normalize=normalize,
         number=number,
         on_reject=on_reject,

@@ -29,9 +29,10 @@ class Preset:
         name: its name, that of its file.
         title: what it is for.
         origin: where names and patterns are from.
-        context: context columns: name -> regex, or {"regex", "type"}.
+        context: context columns, as in a definitions file.
         definitions: as in a definitions file.
         examples: lines, each with the values that the whole preset must find in it.
+        context_examples: lines, each with what it says of context columns.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Preset:
     context: Mapping[str, Any]
     definitions: list[dict[str, Any]]
     examples: list[tuple[str, dict[str, float]]]
+    context_examples: list[tuple[str, dict[str, Any]]]
 
 
 def names() -> list[str]:
@@ -78,7 +80,13 @@ def load(name: str) -> Preset:
             examples.append((line, found))
         definitions += made
     return Preset(
-        name, content["title"], content["origin"], content.get("context", {}), definitions, examples
+        name=name,
+        title=content["title"],
+        origin=content["origin"],
+        context=content.get("context", {}),
+        definitions=definitions,
+        examples=examples,
+        context_examples=[(line, told) for line, told in content.get("context_examples", [])],
     )
 
 

@@ -7,14 +7,15 @@
 use std::{iter::repeat_n, ops::Range, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions, StringArray,
-    UInt32Array, UInt64Array, builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
+    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, UInt32Array, UInt64Array, builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 
 use crate::{
+    context::{ContextType, ContextValue},
     definition::DefinitionSet,
-    rows::{Rows, Strings as Texts},
+    rows::{ContextRuns, ContextValues, Holds, Rows, Strings as Texts},
     schema::{Column, Columns, Strings},
 };
 
@@ -22,6 +23,8 @@ use crate::{
 const MAX_TEXT_BYTES: usize = 64 << 20;
 /// Points that go to all columns before the next do: those of one step stay in the first cache.
 const STEP: usize = 512;
+/// The same where a text is carried, of up to a record's length.
+const TEXT_STEP: usize = 32;
 
 /// Makes record batches of one schema.
 pub(crate) struct Batcher {
@@ -56,6 +59,13 @@ struct Filling {
     text: Texts,
     labels: Vec<Texts>,
     origin: [Texts; 3],
+    context: Vec<Context>,
+}
+
+/// A context column.
+struct Context {
+    values: ContextValues,
+    valid: Vec<bool>,
 }
 
 impl Batcher {
@@ -93,17 +103,34 @@ impl Batcher {
     }
 
     /// Adds rows from the given one on, as many as the batch has room for; gives the first that was not added.
-    pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64) -> usize {
+    /// Lines begin at `line_base`, and open rows of context columns get what is `carried`.
+    pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64, carried: &[Option<ContextValue>]) -> usize {
         let filling = &mut self.filling;
         let end = rows.len().min(from + self.batch_rows - filling.len);
         let room = self.expected.max(end - from);
         filling.labels.resize_with(rows.labels.len(), Default::default);
-        for begin in (from..end).step_by(STEP) {
-            let range = begin..end.min(begin + STEP);
+        if filling.context.is_empty() {
+            let context = self.definitions.context().iter();
+            filling.context = context.map(|column| Context::new(column.kind)).collect();
+        }
+        // A text that every row gets may be long.
+        let texts = self.definitions.context().iter().any(|column| column.kind == ContextType::String);
+        let step = if texts { TEXT_STEP } else { STEP };
+        for begin in (from..end).step_by(step) {
+            let range = begin..end.min(begin + step);
             for column in &self.wanted {
-                filling.add(column, rows, range.clone(), line_base, &self.definitions, room);
+                match column {
+                    Column::Context(index) => {
+                        let column = &rows.context[*index];
+                        filling.context[*index].extend(column, range.clone(), carried[*index].as_ref());
+                    }
+                    column => filling.add(column, rows, range.clone(), line_base, &self.definitions, room),
+                }
             }
             filling.len += range.len();
+            if texts && filling.text_bytes() >= MAX_TEXT_BYTES {
+                return range.end;
+            }
         }
         end
     }
@@ -149,6 +176,9 @@ impl Batcher {
             Column::Job if !filled.origin[0].valid.is_empty() => self.own_dictionary(&filled.origin[0]),
             Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(&filled.origin[1]),
             Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(&filled.origin[2]),
+            Column::Context(index) => {
+                std::mem::replace(&mut filled.context[*index], Context::new(ContextType::default())).finish()
+            }
             Column::Label(index) => strings(take(&mut filled.labels[*index])),
             Column::Text => strings(take(&mut filled.text)),
             Column::Timestamp | Column::Line | Column::Rank | Column::Job | Column::Host | Column::Stream => {
@@ -195,7 +225,8 @@ impl Batcher {
 
 impl Filling {
     fn text_bytes(&self) -> usize {
-        self.labels.iter().chain(&self.origin).chain([&self.text]).map(|texts| texts.bytes.len()).sum()
+        let texts = self.labels.iter().chain(&self.origin).chain([&self.text]).map(|texts| texts.bytes.len());
+        texts.chain(self.context.iter().map(|column| column.values.text_bytes())).sum()
     }
 
     fn add(
@@ -237,6 +268,35 @@ impl Filling {
             Column::Label(index) => self.labels[*index].extend(&rows.labels[*index], range),
             Column::Text => self.text.extend(&rows.text, range),
             Column::Timestamp | Column::Rank | Column::Job | Column::Host | Column::Stream => {}
+            Column::Context(_) => unreachable!("these need what was carried"),
+        }
+    }
+}
+
+impl Context {
+    fn new(kind: ContextType) -> Self {
+        Self { values: ContextValues::new(kind), valid: Vec::new() }
+    }
+
+    /// Adds some rows, those that are open with what was carried to them.
+    fn extend(&mut self, runs: &ContextRuns, rows: Range<usize>, carried: Option<&ContextValue>) {
+        for (holds, count) in runs.of(rows) {
+            let value = match holds {
+                Holds::Null => None,
+                Holds::Value(value) => Some(value),
+                Holds::Open => carried,
+            };
+            self.values.push(value, count);
+            self.valid.extend(repeat_n(value.is_some(), count));
+        }
+    }
+
+    fn finish(self) -> ArrayRef {
+        let nulls = Some(NullBuffer::from(self.valid)).filter(|nulls| nulls.null_count() > 0);
+        match self.values {
+            ContextValues::Int64(values) => Arc::new(Int64Array::new(values.into(), nulls)),
+            ContextValues::Float64(values) => Arc::new(Float64Array::new(values.into(), nulls)),
+            ContextValues::String(texts) => strings(texts),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Decoder {
         while !self.batcher.is_full()
             && let Some(rows) = self.full.front()
         {
-            self.passed = self.batcher.add(rows, self.passed, 0);
+            self.passed = self.batcher.add(rows, self.passed, 0, self.report.carried());
             if self.passed == rows.len() {
                 self.full.pop_front().into_iter().for_each(|rows| self.spare.give(rows.points));
                 self.passed = 0;

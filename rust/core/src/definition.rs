@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ops::Deref,
+    ops::{Deref, Range},
     sync::Arc,
 };
 
@@ -14,6 +14,7 @@ use regex_syntax::hir::{Hir, HirKind, translate::Translator};
 
 use crate::{
     compiled_size,
+    context::{ContextColumn, MAX_CONTEXT_COLUMNS},
     dialect::{self, Syntax},
     error::{Error, ErrorKind},
     matcher::{Shape, any_run},
@@ -354,7 +355,9 @@ fn is_any_run(hir: &Hir) -> bool {
 #[derive(Debug, Clone)]
 pub struct DefinitionSet {
     definitions: Vec<Definition>,
+    /// Those of the definitions, then those of the context columns.
     patterns: Vec<Pattern>,
+    context: Vec<ContextColumn>,
     /// Distinct metric names, in order of appearance, and each definition's index in them.
     names: Vec<String>,
     name_ids: Vec<i32>,
@@ -436,7 +439,59 @@ impl DefinitionSet {
                 labels.push(name.clone());
             }
         }
-        Ok(Self { definitions, patterns, names, name_ids, labels, terminal })
+        Ok(Self { definitions, patterns, context: Vec::new(), names, name_ids, labels, terminal })
+    }
+
+    /// The same set with these context columns instead of those that it has.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong: a pattern cannot be used or has a group that would be a label, or a name is that of another
+    /// column.
+    ///
+    /// ```
+    /// use metricsieve_core::{ContextColumn, ContextType, Definition, DefinitionSet};
+    ///
+    /// let set = DefinitionSet::new(vec![Definition::new("loss", r"loss=(\S+)")], true).unwrap();
+    /// let set = set.with_context(vec![ContextColumn::new("epoch", r"Epoch (\d+)", ContextType::Int64)]).unwrap();
+    /// assert_eq!(set.context()[0].name, "epoch");
+    /// ```
+    pub fn with_context(mut self, columns: Vec<ContextColumn>) -> Result<Self, Vec<Error>> {
+        let fail = |message: String| Error::new(ErrorKind::Definition, message);
+        self.patterns.truncate(self.definitions.len());
+        let mut errors = Vec::new();
+        if columns.len() > MAX_CONTEXT_COLUMNS {
+            errors.push(fail(format!("{} context columns are more than {MAX_CONTEXT_COLUMNS}", columns.len())));
+        }
+        let mut names: HashSet<&str> = RESERVED_COLUMNS.into_iter().chain(SOURCE_LABELS).collect();
+        names.extend(self.labels.iter().map(String::as_str));
+        for column in &columns {
+            if column.name.is_empty() {
+                errors.push(fail("the name of a context column is empty".into()));
+            } else if !names.insert(&column.name) {
+                let error = fail("another column has that name".into()).with_hint("give it another name");
+                errors.push(error.with_context(&column.name));
+            }
+            if column.regexes.is_empty() {
+                errors.push(fail("there is no pattern".into()).with_context(&column.name));
+            }
+            for regex in &column.regexes {
+                let pattern =
+                    Pattern::new(regex, None, self.terminal).and_then(|pattern| match pattern.labels.first() {
+                        Some((_, label)) => {
+                            Err(fail(format!("the group '{label}' would be a label, which only points have"))
+                                .with_hint("make it a group without a name, (?:...)"))
+                        }
+                        None => Ok(pattern),
+                    });
+                match pattern {
+                    Ok(pattern) => self.patterns.push(pattern),
+                    Err(error) => errors.push(error.with_context(&column.name)),
+                }
+            }
+        }
+        self.context = columns;
+        if errors.is_empty() { Ok(self) } else { Err(errors) }
     }
 
     /// The definitions, in their order.
@@ -446,7 +501,28 @@ impl DefinitionSet {
 
     /// Their patterns, in the same order.
     pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns[..self.definitions.len()]
+    }
+
+    /// The context columns, in their order.
+    pub fn context(&self) -> &[ContextColumn] {
+        &self.context
+    }
+
+    /// The patterns of the definitions, and behind them those of the context columns.
+    pub(crate) fn all_patterns(&self) -> &[Pattern] {
         &self.patterns
+    }
+
+    /// Where among all patterns those of each context column are.
+    pub(crate) fn context_patterns(&self) -> Vec<Range<usize>> {
+        let mut at = self.definitions.len();
+        let ranges = self.context.iter().map(|column| {
+            let begin = at;
+            at += column.regexes.len();
+            begin..at
+        });
+        ranges.collect()
     }
 
     /// Number of definitions.

@@ -55,6 +55,12 @@ impl Error {
         self
     }
 
+    /// Says which context column it is about.
+    pub(crate) fn with_context(mut self, column: &str) -> Self {
+        self.0.message = format!("context column '{column}': {}", self.0.message);
+        self
+    }
+
     pub(crate) fn with_construct(mut self, construct: &'static str, span: Range<usize>) -> Self {
         self.0.construct = Some(construct);
         self.0.span = Some(span);

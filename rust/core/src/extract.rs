@@ -7,9 +7,10 @@
 use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use crate::{
+    context::{Context, ContextType},
     definition::MetricId,
     encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
-    matcher::{Cache, Match, Matcher, TIMED, Visitor},
+    matcher::{Cache, InText, Match, Matcher, TIMED, Visitor},
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
     report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
@@ -113,8 +114,10 @@ struct State {
     metrics: Vec<Metric>,
     origin: bool,
     texts: bool,
-    /// Whether rows have other columns than numbers.
+    /// Whether rows have more columns than points do.
     more: bool,
+    /// Whether texts of a record's length are among them.
+    long: bool,
     source: i32,
     /// Source offset of the buffer's first byte.
     offset: u64,
@@ -125,6 +128,7 @@ struct State {
     spare: Spare,
     tally: Tally,
     definitions: Vec<Option<Box<DefinitionReport>>>,
+    context: Context,
     rejected: Option<Rejected>,
 }
 
@@ -144,11 +148,13 @@ impl Extractor {
         let metrics: Vec<Metric> = metrics.collect();
         let origin = metrics.iter().any(|metric| metric.rank.is_some() || metric.origin != [None; 3]);
         let texts = columns.has(&Column::Text);
+        let long = origin || texts || !set.labels().is_empty();
         let state = State {
             options,
             origin,
             texts,
-            more: origin || texts || !set.labels().is_empty(),
+            more: long || !set.context().is_empty(),
+            long: long || set.context().iter().any(|column| column.kind == ContextType::String),
             metrics,
             source: 0,
             offset: 0,
@@ -159,6 +165,7 @@ impl Extractor {
             spare,
             tally: Tally::default(),
             definitions: vec![None; set.len()],
+            context: Context::new(set.context()),
             rejected: None,
         };
         let mut cache = matcher.cache();
@@ -178,6 +185,7 @@ impl Extractor {
     pub fn begin(&mut self, source: usize, offset: u64) {
         self.buffer.clear();
         self.text = if offset == 0 { Transcoding::Unknown(Vec::new()) } else { Transcoding::Utf8 };
+        self.state.context.take_tally();
         self.state.tally = Tally { encoding: "utf-8", compression: "none", ..Tally::default() };
         self.state.source = source as i32;
         self.state.offset = offset;
@@ -315,6 +323,7 @@ impl Extractor {
     /// The counts of the source or split.
     pub fn take_tally(&mut self) -> Tally {
         let mut tally = std::mem::take(&mut self.state.tally);
+        tally.context = self.state.context.take_tally();
         for (id, candidates) in self.cache.take_tried() {
             let mut report = self.state.definitions[id].take().unwrap_or_default();
             report.candidates = candidates;
@@ -449,18 +458,49 @@ impl Visit<'_, '_> {
     }
 }
 
+/// A text of any record of the block that `state` is at, as an example.
+fn example<'a>(
+    state: &State,
+    survey: &'a Survey,
+    record: &'a Range<usize>,
+    text: Option<&'a str>,
+) -> impl FnOnce() -> Example + use<'a> {
+    let (source, line) = (state.source, state.line);
+    move || Example::new(source, line + survey.count_lf(0..record.start), text.unwrap_or_default())
+}
+
 impl Visitor for Visit<'_, '_> {
     fn admits(&mut self, record: &Range<usize>, block: &[u8]) -> bool {
         self.state.tally.candidates += 1;
+        self.fits(record, block)
+    }
+
+    fn fits(&self, record: &Range<usize>, block: &[u8]) -> bool {
         let limit = self.state.options.max_record_bytes as u64;
         record.len() as u64 <= limit / 2 || self.state.source_len(&block[record.clone()]) <= limit
+    }
+
+    fn context(&mut self, record: &Range<usize>, column: usize, found: Option<InText<'_>>) -> bool {
+        let text = found.map(|(text, group)| group.map(|group| &text.text[group]));
+        let example = example(self.state, self.survey, record, text.flatten());
+        self.state.context.here(column, text, example)
+    }
+
+    fn context_before(&mut self, record: &Range<usize>, column: usize, (text, group): InText<'_>) -> bool {
+        let text = group.map(|group| &text.text[group]);
+        let example = example(self.state, self.survey, record, text);
+        self.state.context.before(column, text, example)
+    }
+
+    fn nothing_before(&mut self, column: usize) {
+        self.state.context.nothing_before(column);
     }
 
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
         self.locate(record.start);
         self.go_on &= self.state.found(self.line, self.offset, text, found);
         // One record may fill the labels of thousands of definitions.
-        if self.state.more && self.state.rows.size() >= MAX_ROWS_BYTES {
+        if self.state.long && self.state.rows.size() >= MAX_ROWS_BYTES {
             self.go_on &= (self.emit)(self.state.take_rows());
         }
         self.go_on
@@ -478,6 +518,7 @@ impl Visitor for Visit<'_, '_> {
 
     fn record_done(&mut self, _: &Range<usize>, matched: bool) -> bool {
         let state = &mut *self.state;
+        state.context.record_done();
         state.tally.matched += u64::from(matched);
         if state.rejected.is_some() {
             self.go_on = false;
@@ -582,6 +623,7 @@ impl State {
     #[inline(never)]
     fn more_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
         let (metric, rows) = (&self.metrics[found.metric], &mut self.rows);
+        self.context.row(&mut rows.context);
         let slice = |group: Option<Range<usize>>| group.map(|group| &text.text[group]);
         if self.texts {
             rows.text.push(slice(found.value.clone()));

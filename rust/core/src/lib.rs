@@ -11,6 +11,7 @@
 //! | candidates | `prefilter` | literals that a match must hold |
 //! | text | `normalize` | escapes and terminal sequences taken off, for candidates only |
 //! | matches | `matcher` | which definitions match, and where their groups stand |
+//! | context | `context` | what a record, or one before it, says beside the metrics |
 //! | values | `value`, `number` | captured text to `f64`, or a counted reject |
 //! | rows | `extract`, `rows`, `batch`, `schema` | points to Arrow record batches |
 //! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
@@ -35,6 +36,7 @@
 
 mod batch;
 mod compiled_size;
+mod context;
 mod decoder;
 mod definition;
 mod dialect;
@@ -57,6 +59,7 @@ mod survey;
 mod unit;
 mod value;
 
+pub use context::{ContextColumn, ContextType, MAX_CONTEXT_COLUMNS};
 pub use decoder::{Decoder, Reader};
 pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
 pub use dialect::{Syntax, SyntaxKind, Warning};
@@ -64,7 +67,9 @@ pub use error::{Error, ErrorKind};
 pub use extract::{ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
 pub use matcher::{Cache, Matcher, Strategy};
-pub use report::{Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values};
+pub use report::{
+    ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values,
+};
 pub use scan::{Scan, ScanError, ScanOptions};
 pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
 pub use source::{Compression, Decompressed, SourceFile, detect};

@@ -6,7 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{definition::DefinitionSet, value::Reject};
+use crate::{
+    context::{Carried, ContextTally, ContextValue},
+    definition::DefinitionSet,
+    value::Reject,
+};
 
 /// Examples of rejects per definition and reason.
 const EXAMPLES: usize = 3;
@@ -59,7 +63,7 @@ impl Counted {
         self.example.get_or_insert_with(example);
     }
 
-    fn merge(&mut self, other: Counted, line_base: u64) {
+    pub(crate) fn merge(&mut self, other: Counted, line_base: u64) {
         self.count += other.count;
         if self.example.is_none() {
             self.example = other.example.map(|example| Example { line: example.line + line_base, ..example });
@@ -128,6 +132,16 @@ impl Values {
         self.min = if later.min < self.min { later.min } else { self.min };
         self.max = if later.max > self.max { later.max } else { self.max };
     }
+}
+
+/// What a context column told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextReport {
+    /// Rows with a value.
+    pub values: u64,
+    /// Texts that do not fit the column's type and concern rows: of their own record, or of a later one with no
+    /// value in between.
+    pub rejects: Counted,
 }
 
 /// What one definition found.
@@ -248,6 +262,7 @@ pub(crate) struct Tally {
     pub raw_controls: bool,
     pub definitions: Vec<(usize, DefinitionReport)>,
     pub rejects: Vec<RejectedText>,
+    pub context: Vec<ContextTally>,
     pub compression: &'static str,
     pub encoding: &'static str,
     pub warning: Option<String>,
@@ -276,6 +291,8 @@ pub struct Report {
     pub definitions: Vec<DefinitionReport>,
     /// The first rejected texts, in row order.
     pub rejects: Vec<RejectedText>,
+    /// Per context column, in their order.
+    pub context: Vec<ContextReport>,
     /// All sources that failed, and the first hundred others.
     pub sources: Vec<SourceReport>,
     /// Number of sources.
@@ -288,6 +305,7 @@ pub struct Report {
     found_in_current: Vec<bool>,
     /// Definitions whose list of sources without a point is not full.
     missing: Vec<usize>,
+    carried: Carried,
 }
 
 impl Report {
@@ -304,6 +322,7 @@ impl Report {
             candidates: 0,
             definitions: vec![DefinitionReport::default(); definitions.len()],
             rejects: Vec::new(),
+            context: vec![ContextReport::default(); definitions.context().len()],
             sources: Vec::new(),
             sources_total: sources as u64,
             sources_complete: 0,
@@ -311,6 +330,7 @@ impl Report {
             current: SourceReport::default(),
             found_in_current: vec![false; definitions.len()],
             missing: (0..definitions.len()).collect(),
+            carried: Carried::new(definitions.context().len()),
         }
     }
 
@@ -343,6 +363,11 @@ impl Report {
         self.elapsed.get_or_insert(self.started.elapsed());
     }
 
+    /// The value of each context column before the unit whose rows come now.
+    pub(crate) fn carried(&self) -> &[Option<ContextValue>] {
+        self.carried.values()
+    }
+
     /// Adds a unit that ended; `line_base` counts the lines of its source before it.
     pub(crate) fn merge(&mut self, tally: Tally, line_base: u64) {
         self.bytes += tally.bytes;
@@ -359,6 +384,7 @@ impl Report {
             }
             self.definitions[id].merge(definition, line_base);
         }
+        self.carried.unit_done(tally.context, line_base, &mut self.context);
         let room = MAX_REJECTS - self.rejects.len();
         let rebased = tally.rejects.into_iter().map(|reject| RejectedText { line: reject.line + line_base, ..reject });
         self.rejects.extend(rebased.take(room));
@@ -380,6 +406,7 @@ impl Report {
     pub(crate) fn source_done(&mut self, source: usize, error: Option<String>) {
         let mut done = std::mem::take(&mut self.current);
         done.source = source;
+        self.carried.source_done();
         if done.raw_controls && done.escapes.iter().any(|count| *count > 0) && done.warning.is_none() {
             done.warning = Some("holds both escaped (#011) and raw control characters".into());
         }

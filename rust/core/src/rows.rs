@@ -4,9 +4,12 @@
 //! the columns of a record batch (`batch`).
 
 use std::{
+    iter::repeat_n,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use crate::context::{ContextType, ContextValue};
 
 /// Lists of points that are kept for reuse: what one thread may be ahead.
 const MAX_SPARE: usize = 64;
@@ -48,6 +51,109 @@ impl Strings {
     }
 }
 
+/// Values of a context column, a default where there is none.
+#[derive(Debug, Clone)]
+pub(crate) enum ContextValues {
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    String(Strings),
+}
+
+impl ContextValues {
+    pub fn new(kind: ContextType) -> Self {
+        match kind {
+            ContextType::Int64 => Self::Int64(Vec::new()),
+            ContextType::Float64 => Self::Float64(Vec::new()),
+            ContextType::String => Self::String(Strings::default()),
+        }
+    }
+
+    /// Adds a value so many times.
+    pub fn push(&mut self, value: Option<&ContextValue>, count: usize) {
+        match (self, value) {
+            (Self::Int64(values), Some(ContextValue::Int64(value))) => values.extend(repeat_n(*value, count)),
+            (Self::Int64(values), None) => values.extend(repeat_n(0, count)),
+            (Self::Float64(values), Some(ContextValue::Float64(value))) => values.extend(repeat_n(*value, count)),
+            (Self::Float64(values), None) => values.extend(repeat_n(0.0, count)),
+            (Self::String(values), Some(ContextValue::String(value))) => {
+                (0..count).for_each(|_| values.push(Some(value)))
+            }
+            (Self::String(values), None) => (0..count).for_each(|_| values.push(None)),
+            _ => unreachable!("a column has one type"),
+        }
+    }
+
+    /// Bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::String(strings) => strings.bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Rows of a context column: neighbours that have the same are one run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ContextRuns {
+    runs: Vec<Run>,
+    text_bytes: usize,
+}
+
+/// Neighbouring rows with the same value.
+#[derive(Debug, Clone)]
+struct Run {
+    /// The first row behind it.
+    end: usize,
+    holds: Holds,
+}
+
+/// What the rows of a run hold.
+#[derive(Debug, Clone)]
+pub(crate) enum Holds {
+    Null,
+    Value(ContextValue),
+    /// What was carried to the unit: only the consumer knows it.
+    Open,
+}
+
+impl ContextRuns {
+    /// What the last row holds.
+    pub fn last(&self) -> Option<&Holds> {
+        self.runs.last().map(|run| &run.holds)
+    }
+
+    /// Adds a row with the same as the last one.
+    pub fn repeat(&mut self) {
+        if let Some(run) = self.runs.last_mut() {
+            run.end += 1;
+        }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, holds: Holds) {
+        if let Holds::Value(ContextValue::String(text)) = &holds {
+            self.text_bytes += text.len();
+        }
+        let end = self.runs.last().map_or(0, |run| run.end) + 1;
+        self.runs.push(Run { end, holds });
+    }
+
+    /// The runs of some rows, each with how many of these it has.
+    pub fn of(&self, rows: Range<usize>) -> impl Iterator<Item = (&Holds, usize)> {
+        let first = self.runs.partition_point(|run| run.end <= rows.start);
+        self.runs[first..].iter().scan(rows.start, move |at, run| {
+            let count = run.end.min(rows.end) - *at;
+            *at += count;
+            (count > 0).then_some((&run.holds, count))
+        })
+    }
+
+    /// Bytes held, about.
+    fn size(&self) -> usize {
+        self.runs.len() * size_of::<Run>() + self.text_bytes
+    }
+}
+
 /// What every row has, kept together: one place to write to for a point.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point {
@@ -73,6 +179,7 @@ pub(crate) struct Rows {
     /// `job`, `host` and `stream`.
     pub origin: [Strings; 3],
     pub rank: Vec<Option<i32>>,
+    pub context: Vec<ContextRuns>,
 }
 
 /// Memory of points that were copied, for the next ones: the system clears new memory page by page.
@@ -107,6 +214,9 @@ impl Rows {
     /// Bytes held, about: what back-pressure counts.
     pub fn size(&self) -> usize {
         let strings = self.labels.iter().chain(&self.origin).chain([&self.text]);
-        self.len() * 48 + strings.map(|strings| strings.bytes.len() + strings.offsets.len() * 5).sum::<usize>()
+        let context = self.context.iter().map(ContextRuns::size).sum::<usize>();
+        self.len() * 48
+            + context
+            + strings.map(|strings| strings.bytes.len() + strings.offsets.len() * 5).sum::<usize>()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Scan`] is what the binding drives. Worker threads claim units in the order of the rows (sources as
 //! given, splits inside plain files) and hand over rows; the consumer takes them in that order, adds up
-//! line numbers over splits, merges the counts and makes the batches. Workers run ahead until the bytes
+//! line numbers over splits, carries context from one to the next, merges the counts and makes the batches. Workers run ahead until the bytes
 //! of undelivered rows reach a budget; the unit at the head never waits, so nothing can lock up.
 //! With one thread, and for streams, the consumer does the work itself.
 
@@ -306,7 +306,7 @@ impl Scan {
         if !self.batcher.is_full()
             && let Some((rows, passed)) = self.rows.take()
         {
-            let passed = self.batcher.add(&rows, passed, self.line_base);
+            let passed = self.batcher.add(&rows, passed, self.line_base, self.report.carried());
             if passed < rows.len() {
                 self.rows = Some((rows, passed));
             } else {

@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::{
+    context::ContextType,
     definition::DefinitionSet,
     error::{Error, ErrorKind},
 };
@@ -43,6 +44,7 @@ pub(crate) enum Column {
     Host,
     Stream,
     Rank,
+    Context(usize),
     Label(usize),
     Definition,
     Match,
@@ -125,6 +127,8 @@ fn known_columns(definitions: &DefinitionSet) -> Vec<(String, Column)> {
     ]
     .map(|(name, column)| (name.to_owned(), column))
     .into();
+    let context = definitions.context().iter().enumerate();
+    known.extend(context.map(|(index, column)| (column.name.clone(), Column::Context(index))));
     let labels = definitions.labels().iter().enumerate();
     known.extend(labels.map(|(index, name)| (name.clone(), Column::Label(index))));
     let on_request = [("definition", Column::Definition), ("match", Column::Match), ("text", Column::Text)];
@@ -149,6 +153,15 @@ fn field(column: &Column, definitions: &DefinitionSet, options: &ColumnOptions, 
         Column::Host => Field::new("host", text(plain), true),
         Column::Stream => Field::new("stream", text(plain), true),
         Column::Rank => Field::new("rank", DataType::Int32, true),
+        Column::Context(index) => {
+            let column = &definitions.context()[*index];
+            let kind = match column.kind {
+                ContextType::Int64 => DataType::Int64,
+                ContextType::Float64 => DataType::Float64,
+                ContextType::String => DataType::Utf8,
+            };
+            Field::new(&column.name, kind, true)
+        }
         Column::Label(index) => Field::new(&definitions.labels()[*index], DataType::Utf8, true),
         Column::Definition => Field::new("definition", DataType::Int32, false),
         Column::Match => Field::new("match", DataType::UInt32, false),
@@ -159,10 +172,10 @@ fn field(column: &Column, definitions: &DefinitionSet, options: &ColumnOptions, 
 /// A short hash of names, patterns and options (FNV-1a, 64 bit), to tell results apart.
 fn fingerprint(definitions: &DefinitionSet) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for definition in definitions.definitions() {
-        for byte in format!("{definition:?}\n").bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    let definition = definitions.definitions().iter().map(|definition| format!("{definition:?}\n"));
+    let context = definitions.context().iter().map(|column| format!("{column:?}\n"));
+    for byte in definition.chain(context).flat_map(String::into_bytes) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     format!("{hash:016x}")
 }

@@ -61,6 +61,9 @@ pub(crate) struct Number {
     pub underflow: bool,
 }
 
+/// So many decorations are taken off.
+const MAX_DECORATIONS: usize = 3;
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | b' ')
 }
@@ -84,7 +87,7 @@ pub(crate) fn parse(haystack: &[u8], group: Option<Range<usize>>, mode: NumberMo
             (NumberMode::Prefix, Some(prefix)) => {
                 return convert(haystack, prefix, span.start..span.start + prefix.len(), true, false);
             }
-            (NumberMode::Trim, _) if decorations == 3 => return Err(Reject::NotANumber),
+            (NumberMode::Trim, _) if decorations == MAX_DECORATIONS => return Err(Reject::NotANumber),
             (NumberMode::Trim, _) => {
                 let inner = undecorate(text).ok_or(Reject::NotANumber)?;
                 percent |= text.ends_with(b"%") && inner.end + 1 == text.len();
@@ -106,6 +109,21 @@ fn strip(haystack: &[u8], mut span: Range<usize>) -> Range<usize> {
         span.end -= 1;
     }
     span
+}
+
+/// The text as an integer `[+-]?[0-9]+`, trimmed as numbers are; None also where it is too large for 64 bits.
+pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+    let mut span = strip(text, 0..text.len());
+    for _ in 0..=MAX_DECORATIONS {
+        let inner = &text[span.clone()];
+        let digits = inner.strip_prefix(b"+").or(inner.strip_prefix(b"-")).unwrap_or(inner);
+        if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
+            return std::str::from_utf8(inner).ok()?.parse().ok();
+        }
+        let without = undecorate(inner)?;
+        span = strip(text, span.start + without.start..span.start + without.end);
+    }
+    None
 }
 
 /// Takes one decoration off: a final `,` `;` `%`, an enclosing pair, a closing bracket without partner.
@@ -254,6 +272,17 @@ mod tests {
         assert_eq!(read("12%", NumberMode::Strict), Err(Reject::NotANumber));
         assert_eq!(read("  ", NumberMode::Trim), Err(Reject::NoValue));
         assert_eq!(read("٣", NumberMode::Trim), Err(Reject::NotANumber));
+    }
+
+    #[test]
+    fn integers_are_trimmed_as_numbers_are_and_no_more() {
+        for (text, value) in [("12", 12), (" +7, ", 7), ("'-3'", -3), ("[ 5 ]", 5), ("((9))%", 9), ("007", 7)] {
+            assert_eq!(integer(text.as_bytes()), Some(value), "{text}");
+        }
+        assert_eq!(integer(i64::MIN.to_string().as_bytes()), Some(i64::MIN));
+        for text in ["", "-", "+-1", "1.0", "1e3", "0x1", "((((1))))", "9223372036854775808", "1 2", "\u{0663}"] {
+            assert_eq!(integer(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ mod common;
 use std::{cell::Cell, collections::HashSet, sync::Arc};
 
 use common::{TempFile, assert_rejects_are_rows, decode, in_memory, scan};
-use metricsieve_core::{Definition, DefinitionSet, ExtractOptions, Matcher, Matches, NumberMode, Strategy as Search};
+use metricsieve_core::{
+    ContextColumn, ContextType, Definition, DefinitionSet, ExtractOptions, Matcher, Matches, NumberMode,
+    Strategy as Search,
+};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -141,6 +144,7 @@ enum Encoding {
 #[derive(Debug)]
 struct Case {
     definitions: Vec<Definition>,
+    context: Vec<ContextColumn>,
     terminal: bool,
     data: Vec<u8>,
     options: ExtractOptions,
@@ -175,8 +179,18 @@ fn case() -> impl Strategy<Value = Case> {
         &[Encoding::Bytes, Encoding::Bytes, Encoding::Bytes, Encoding::Utf8Mark, Encoding::Utf16Le, Encoding::Utf16Be]
             [..],
     );
-    (vec(definition(), 1..6), vec(part(), 0..40), any::<bool>(), options, ways, encoding).prop_map(
-        |(made, parts, terminal, (max_record_bytes, batch_rows), (chunks, blocks, split_bytes, threads), encoding)| {
+    let kinds = select(&[ContextType::Int64, ContextType::Float64, ContextType::Float64, ContextType::String][..]);
+    let kinds = vec(kinds, 0..=2).prop_map(|kinds| if kinds.is_empty() { vec![ContextType::String] } else { kinds });
+    let made = (vec(definition(), 1..6), vec(definition(), 2), kinds);
+    (made, vec(part(), 0..40), any::<bool>(), options, ways, encoding).prop_map(
+        |(
+            (mut made, columns, kinds),
+            parts,
+            terminal,
+            (max_record_bytes, batch_rows),
+            (chunks, blocks, split_bytes, threads),
+            encoding,
+        )| {
             let mut definitions: Vec<Definition> = Vec::new();
             for (index, ((before, value, after), matches, number)) in made.iter().enumerate() {
                 let regex: String = before.iter().chain([value]).chain(after).map(|(pattern, _)| *pattern).collect();
@@ -187,6 +201,8 @@ fn case() -> impl Strategy<Value = Case> {
             definitions.retain(|definition| {
                 seen.insert(definition.clone()) && DefinitionSet::new(vec![definition.clone()], terminal).is_ok()
             });
+            let context = context(&columns, &kinds, &definitions, terminal);
+            made.extend(columns);
             let mut text = Vec::new();
             for part in &parts {
                 match part {
@@ -211,9 +227,40 @@ fn case() -> impl Strategy<Value = Case> {
             // Literals of half of the cases are judged, and changed, after every few bytes.
             let judged_after = if threads % 2 == 0 { 1 } else { 1 << 20 };
             let options = ExtractOptions { max_record_bytes, batch_rows, judged_after, ..ExtractOptions::default() };
-            Case { definitions, terminal, data: encode(text, encoding), options, chunks, blocks, split_bytes, threads }
+            Case {
+                definitions,
+                context,
+                terminal,
+                data: encode(text, encoding),
+                options,
+                chunks,
+                blocks,
+                split_bytes,
+                threads,
+            }
         },
     )
+}
+
+/// A column of each kind, made as definitions are; one may have the patterns of two.
+fn context(
+    made: &[(Parts, Matches, Option<NumberMode>)],
+    kinds: &[ContextType],
+    definitions: &[Definition],
+    terminal: bool,
+) -> Vec<ContextColumn> {
+    let regex = |((before, value, after), ..): &(Parts, Matches, Option<NumberMode>)| -> String {
+        before.iter().chain([value]).chain(after).map(|(pattern, _)| *pattern).collect()
+    };
+    let columns = kinds.iter().enumerate().map(|(index, kind)| {
+        let mut column = ContextColumn::new(format!("c{index}"), regex(&made[index]), *kind);
+        if made[index].1 == Matches::Last {
+            column.regexes.push(regex(&made[1 - index]));
+        }
+        column
+    });
+    let set = DefinitionSet::new(definitions.to_vec(), terminal).expect("each was checked alone");
+    columns.filter(|column| set.clone().with_context(vec![column.clone()]).is_ok()).collect()
 }
 
 fn encode(text: Vec<u8>, encoding: Encoding) -> Vec<u8> {
@@ -233,13 +280,13 @@ fn encode(text: Vec<u8>, encoding: Encoding) -> Vec<u8> {
 
 #[test]
 fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() {
-    let (cases, matching, rejecting) = (Cell::new(0_u32), Cell::new(0_u32), Cell::new(0_u32));
+    let [cases, matching, rejecting, carrying] = [const { Cell::new(0_u32) }; 4];
     let count = |counter: &Cell<u32>, yes: bool| counter.set(counter.get() + u32::from(yes));
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)
         .run(&case(), |case| {
             let set = DefinitionSet::new(case.definitions.clone(), case.terminal).expect("each was checked alone");
-            let set = Arc::new(set);
+            let set = Arc::new(set.with_context(case.context.clone()).expect("each was checked alone"));
             let [fast, slow] =
                 [Search::Prefiltered, Search::Exhaustive].map(|strategy| Arc::new(Matcher::new(set.clone(), strategy)));
             let expected = decode(&slow, &case.data, &[], case.options);
@@ -266,10 +313,12 @@ fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() 
             count(&cases, true);
             count(&matching, !expected.rows.is_empty());
             count(&rejecting, expected.report.rejected() > 0);
+            count(&carrying, expected.report.context.iter().any(|column| column.values > 0));
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
     let share = |counter: &Cell<u32>| f64::from(counter.get()) / f64::from(cases.get());
     assert!(share(&matching) > 0.4, "{} of {} cases hold points", matching.get(), cases.get());
+    assert!(share(&carrying) > 0.15, "{} of {} cases hold context", carrying.get(), cases.get());
     assert!(share(&rejecting) > 0.3, "{} of {} cases hold rejects", rejecting.get(), cases.get());
 }

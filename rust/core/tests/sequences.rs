@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use metricsieve_core::{
-    ColumnOptions, Decoder, Definition, DefinitionSet, ExtractOptions, Matcher, Strategy as Search,
+    ColumnOptions, ContextColumn, ContextType, Decoder, Definition, DefinitionSet, ExtractOptions, Matcher,
+    Strategy as Search,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -13,7 +14,8 @@ const PATTERNS: [&str; 6] =
 
 fn values(text: &[u8], patterns: &[&str], strategy: Search) -> Vec<String> {
     let definitions = patterns.iter().map(|regex| Definition::new(*regex, *regex)).collect();
-    let set = DefinitionSet::new(definitions, true).unwrap();
+    let column = ContextColumn::new("step", PATTERNS[1], ContextType::Int64);
+    let set = DefinitionSet::new(definitions, true).unwrap().with_context(vec![column]).unwrap();
     let matcher = Arc::new(Matcher::new(Arc::new(set), strategy));
     let columns = ColumnOptions { columns: None, ..ColumnOptions::default() };
     let mut decoder = Decoder::new(matcher, "log", columns, ExtractOptions::default()).unwrap();

@@ -18,8 +18,9 @@ use std::{
 };
 
 use metricsieve_core::{
-    ColumnOptions, Definition, DefinitionSet, Error, ExtractOptions, Finder, Group, Matcher, Matches, NumberMode,
-    OnReject, Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax, SyntaxKind,
+    ColumnOptions, ContextColumn, ContextType, Definition, DefinitionSet, Error, ExtractOptions, Finder, Group,
+    Matcher, Matches, NumberMode, OnReject, Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax,
+    SyntaxKind,
 };
 use pyo3::{
     IntoPyObjectExt, create_exception,
@@ -196,6 +197,14 @@ fn definition(argument: DefinitionArg) -> PyResult<Definition> {
     })
 }
 
+/// A context column: its name, its patterns, the name of its type.
+type ContextArg = (String, Vec<String>, String);
+
+fn context_column((name, regexes, kind): ContextArg) -> PyResult<ContextColumn> {
+    let kinds = [ContextType::Int64, ContextType::Float64, ContextType::String].map(|kind| (kind.name(), kind));
+    Ok(ContextColumn { kind: choice("type", &kind, &kinds)?, name, regexes })
+}
+
 /// A scan: definitions and sources in, record batches out.
 #[pyclass(frozen, module = "metricsieve._native")]
 struct Scanner {
@@ -212,7 +221,7 @@ struct Scanner {
 impl Scanner {
     #[new]
     #[pyo3(signature = (definitions, sources, *, normalize, number, on_reject, line_numbers, columns, strings, ordered,
-        threads, batch_rows, max_record_bytes, patterns=None, strategy=None, block_bytes=None, split_bytes=None))]
+        threads, batch_rows, max_record_bytes, patterns=None, context=None, strategy=None, block_bytes=None, split_bytes=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -229,6 +238,7 @@ impl Scanner {
         batch_rows: usize,
         max_record_bytes: usize,
         patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
+        context: Option<Vec<ContextArg>>,
         strategy: Option<&str>,
         block_bytes: Option<usize>,
         split_bytes: Option<u64>,
@@ -265,6 +275,7 @@ impl Scanner {
         if patterns.as_ref().is_some_and(|patterns| patterns.len() != definitions.len()) {
             return Err(PyValueError::new_err("there must be one pattern a definition"));
         }
+        let context = context.unwrap_or_default().into_iter().map(context_column).collect::<PyResult<Vec<_>>>()?;
         let raised = Raised::default();
         let (sources, total) = sources::convert(sources, &raised)?;
         let scan = py.detach(|| {
@@ -272,12 +283,12 @@ impl Scanner {
                 Some(patterns) => DefinitionSet::from_patterns(definitions, patterns, terminal),
                 None => DefinitionSet::new(definitions, terminal),
             };
-            let set = set.map_err(|errors| {
-                let lines: Vec<_> = errors
-                    .iter()
-                    .map(|error| format!("definition {}: {error}", error.definition().unwrap_or_default()))
-                    .collect();
-                lines.join("\n")
+            let set = set.and_then(|set| set.with_context(context)).map_err(|errors| {
+                let line = |error: &Error| match error.definition() {
+                    Some(index) => format!("definition {index}: {error}"),
+                    None => error.to_string(),
+                };
+                errors.iter().map(line).collect::<Vec<_>>().join("\n")
             })?;
             let matcher = Arc::new(Matcher::new(Arc::new(set), strategy));
             Scan::new(matcher, sources, options).map_err(|error| error.to_string())

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
-use metricsieve_core::{Counted, DefinitionReport, ESCAPE_NAMES, Example, Reject, Scan, SourceReport};
+use metricsieve_core::{
+    ContextColumn, ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, Reject, Scan, SourceReport,
+};
 use pyo3::{prelude::*, types::PyDict};
 
 /// Text of a literal, shown in the report.
@@ -44,6 +46,9 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
         definitions.push(entry);
     }
     dict.set_item("definitions", definitions)?;
+    let columns = set.context().iter().zip(&report.context);
+    let columns = columns.map(|(column, counts)| context_dict(py, column, counts, scan.labels()));
+    dict.set_item("context", columns.collect::<PyResult<Vec<_>>>()?)?;
     let sources = PyDict::new(py);
     sources.set_item("total", report.sources_total)?;
     sources.set_item("complete", report.sources_complete)?;
@@ -87,6 +92,21 @@ fn definition_dict<'py>(
     dict.set_item("sources_with_points", counts.sources_with_points)?;
     let without: Vec<_> = counts.sources_without.iter().map(|source| labels.value(*source)).collect();
     dict.set_item("sources_without", without)?;
+    Ok(dict)
+}
+
+fn context_dict<'py>(
+    py: Python<'py>,
+    column: &ContextColumn,
+    counts: &ContextReport,
+    labels: &StringArray,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("name", &column.name)?;
+    dict.set_item("type", column.kind.name())?;
+    dict.set_item("regexes", &column.regexes)?;
+    dict.set_item("values", counts.values)?;
+    dict.set_item("rejects", counted(py, &counts.rejects, labels)?)?;
     Ok(dict)
 }
 

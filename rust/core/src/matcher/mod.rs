@@ -10,6 +10,7 @@ mod captures;
 mod confirm;
 mod direct;
 mod joins;
+mod lookback;
 mod nonempty;
 mod quick;
 mod search;
@@ -36,6 +37,7 @@ use crate::{
 use captures::{Captures, Engine};
 use confirm::{Confirm, SetCaches};
 use direct::{Direct, Shared};
+use lookback::{Lookback, Place, Surveyed};
 use search::{Learned, Search};
 use tasks::{CONFIRMED, Task, Tasks};
 
@@ -75,6 +77,8 @@ pub struct Matcher {
     always: Confirm,
     /// The others that have no simple shape, made when a record holds literals of several of them.
     complex: OnceLock<Confirm>,
+    /// Which patterns, behind those of the definitions, each context column has.
+    context: Vec<Range<MetricId>>,
 }
 
 /// One thread's scratch memory for a [`Matcher`].
@@ -94,6 +98,7 @@ pub struct Cache {
     /// Of a record's text, where it is not what stands in the block.
     text_survey: Survey,
     text_hits: Vec<Hit>,
+    lookback: Lookback,
     /// Definitions tried so far.
     tried: u32,
 }
@@ -145,37 +150,50 @@ pub(crate) trait Visitor {
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId);
     /// The record is through; `matched` says whether any definition matched. False ends the block.
     fn record_done(&mut self, record: &Range<usize>, matched: bool) -> bool;
-    /// Whether the record may be matched at all; false skips it.
+    /// Takes a candidate record; false if it may not be matched.
     fn admits(&mut self, record: &Range<usize>, block: &[u8]) -> bool;
+    /// Whether a record is short enough to be matched.
+    fn fits(&self, record: &Range<usize>, block: &[u8]) -> bool;
+    /// What the record at hand says of a context column: where its pattern matches, the text and the group in it.
+    /// Before anything is found in the record. Whether it is a value of the column.
+    fn context(&mut self, record: &Range<usize>, column: usize, found: Option<InText<'_>>) -> bool;
+    /// What a record before the one at hand says of a context column, the nearest first. Whether it is a value.
+    fn context_before(&mut self, record: &Range<usize>, column: usize, found: InText<'_>) -> bool;
+    /// No record that was not looked at before has a value of the column.
+    fn nothing_before(&mut self, column: usize);
 }
+
+/// A text and a group in it that may have taken no part.
+pub(crate) type InText<'a> = (&'a Text<'a>, Option<Range<usize>>);
 
 impl Matcher {
     /// Compiles a set for one strategy.
     pub fn new(definitions: Arc<DefinitionSet>, strategy: Strategy) -> Self {
-        let patterns = definitions.patterns();
+        let (patterns, len) = (definitions.all_patterns(), definitions.len());
         let engines = patterns.iter().map(|pattern| Engine::new(pattern, strategy)).collect();
         let exhaustive = strategy == Strategy::Exhaustive;
-        let always = (0..patterns.len()).filter(|id| exhaustive || patterns[*id].literals.is_empty()).collect();
+        let always = (0..len).filter(|id| exhaustive || patterns[*id].literals.is_empty()).collect();
         let search = match strategy {
             Strategy::Prefiltered => Search::new(&definitions, vec![0; patterns.len()]),
             Strategy::Exhaustive => Search::none(patterns.len()),
         };
-        let is_complex = patterns
-            .iter()
-            .zip(definitions.definitions())
-            .map(|(pattern, definition)| definition.matches != Matches::First || pattern.shape.is_none());
+        let is_complex = patterns.iter().enumerate().map(|(id, pattern)| {
+            let definition = definitions.definitions().get(id);
+            pattern.shape.is_none() || definition.is_some_and(|definition| definition.matches != Matches::First)
+        });
         let is_complex: Vec<bool> = is_complex.collect();
         Self {
             framing: Framing { terminal: definitions.terminal() },
             strategy,
             engines,
             direct: patterns.iter().map(|_| OnceLock::new()).collect(),
-            some_complex: is_complex.contains(&true),
+            some_complex: is_complex[..len].contains(&true),
             is_complex,
             shared: Shared::default(),
             search: Arc::new(search),
             always: Confirm::new(&definitions, always, strategy),
             complex: OnceLock::new(),
+            context: definitions.context_patterns(),
             definitions,
         }
     }
@@ -209,6 +227,7 @@ impl Matcher {
             tasks: Tasks::default(),
             text_survey: Survey::default(),
             text_hits: Vec::new(),
+            lookback: Lookback::default(),
             tried: 0,
         }
     }
@@ -222,8 +241,9 @@ impl Matcher {
     /// Finds all matches of a block that was surveyed with the same cache just before.
     pub(crate) fn block(&self, cache: &mut Cache, block: &[u8], survey: &Survey, visitor: &mut impl Visitor) {
         if self.strategy == Strategy::Exhaustive {
-            return self.exhaustive(cache, block, &survey.census, visitor);
+            return self.exhaustive(cache, &Surveyed { block, survey, hits: &[], joins: &[] }, visitor);
         }
+        cache.lookback.begin(self.context.len());
         let (mut hits, mut joins) = (std::mem::take(&mut cache.hits), std::mem::take(&mut cache.joins));
         hits.clear();
         joins.clear();
@@ -232,11 +252,13 @@ impl Matcher {
             prefilter.confirm(block, &survey.places, &mut hits);
             joins::find(prefilter, block, survey, &mut joins);
         }
+        let surveyed = Surveyed { block, survey, hits: &hits, joins: &joins };
         if self.always.is_empty() {
-            self.candidates(cache, block, survey, &hits, &joins, visitor);
+            self.candidates(cache, &surveyed, visitor);
         } else {
-            self.every_record(cache, block, survey, &hits, visitor);
+            self.every_record(cache, &surveyed, visitor);
         }
+        self.end_block(cache, &surveyed, visitor);
         (cache.hits, cache.joins) = (hits, joins);
         if cache.learned.is_due(block.len()) {
             let revised = search.revised(&self.definitions, |id| self.is_free(id), &mut cache.learned);
@@ -246,23 +268,20 @@ impl Matcher {
 
     /// Whether a definition may be searched for by any of its sets of literals: it does not need the place of one.
     fn is_free(&self, metric: MetricId) -> bool {
-        let shape = self.definitions.patterns()[metric].shape.as_ref();
+        let shape = self.definitions.all_patterns()[metric].shape.as_ref();
         self.is_complex[metric] || shape.is_none_or(|shape| shape.text.as_ref().is_some_and(|text| !text.is_empty()))
     }
 
     /// Jumps from candidate to candidate.
-    fn candidates(
-        &self,
-        cache: &mut Cache,
-        block: &[u8],
-        survey: &Survey,
-        mut hits: &[Hit],
-        mut joins: &[usize],
-        visitor: &mut impl Visitor,
-    ) {
-        let mut from = 0;
+    fn candidates(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, visitor: &mut impl Visitor) {
+        let Surveyed { block, survey, hits, mut joins } = *surveyed;
+        let (search, looks_up) = (cache.search.clone(), !self.context.is_empty());
+        let (mut from, mut hit) = (0, 0);
         loop {
-            let at = match (hits.first(), joins.first()) {
+            while looks_up && hits.get(hit).is_some_and(|hit| search.is_context_only(hit.literal)) {
+                hit += 1;
+            }
+            let at = match (hits.get(hit), joins.first()) {
                 (Some(hit), Some(join)) => hit.place.min(*join),
                 (Some(hit), None) => hit.place,
                 (None, Some(join)) => *join,
@@ -270,12 +289,17 @@ impl Matcher {
             };
             let Some((record, next)) = survey.record_around(block, self.framing, from, at) else {
                 // Inside an escaped terminator: `015` may be part of a literal.
-                hits = &hits[1..];
+                hit += 1;
                 continue;
             };
-            let here = split_before(&mut hits, record.end, |hit| hit.place);
-            split_before(&mut joins, record.end, |join| *join);
-            if !self.record(cache, block, &survey.census, record, here, visitor) {
+            let mut first = hit;
+            // Those of context columns in front of it were passed over.
+            while looks_up && first > 0 && hits[first - 1].place >= record.start {
+                first -= 1;
+            }
+            hit += count_before(&hits[hit..], record.end, |hit| hit.place);
+            joins = &joins[count_before(joins, record.end, |join| *join)..];
+            if !self.record(cache, surveyed, Place { record, next, hits: first..hit }, visitor) {
                 return;
             }
             from = next;
@@ -283,20 +307,15 @@ impl Matcher {
     }
 
     /// Looks at every record, for the definitions without a literal.
-    fn every_record(
-        &self,
-        cache: &mut Cache,
-        block: &[u8],
-        survey: &Survey,
-        mut hits: &[Hit],
-        visitor: &mut impl Visitor,
-    ) {
-        let mut from = 0;
+    fn every_record(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, visitor: &mut impl Visitor) {
+        let Surveyed { block, survey, hits, .. } = *surveyed;
+        let (mut from, mut hit) = (0, 0);
         while from < block.len() {
             let (record, next) = survey.record_at(block, self.framing, from, from);
-            split_before(&mut hits, record.start, |hit| hit.place);
-            let here = split_before(&mut hits, record.end, |hit| hit.place);
-            if !self.record(cache, block, &survey.census, record, here, visitor) {
+            hit += count_before(&hits[hit..], record.start, |hit| hit.place);
+            let first = hit;
+            hit += count_before(&hits[hit..], record.end, |hit| hit.place);
+            if !self.record(cache, surveyed, Place { record, next, hits: first..hit }, visitor) {
                 return;
             }
             from = next;
@@ -304,12 +323,13 @@ impl Matcher {
     }
 
     /// The obvious way: every record, every definition.
-    fn exhaustive(&self, cache: &mut Cache, block: &[u8], census: &Census, visitor: &mut impl Visitor) {
+    fn exhaustive(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, visitor: &mut impl Visitor) {
+        let block = surveyed.block;
         let mut from = 0;
         while from < block.len() {
             let end = self.framing.next_end(block, from);
             let (end, next) = end.map_or((block.len(), block.len()), |end| (end.start, end.next));
-            if !self.record(cache, block, census, from..end, &[], visitor) {
+            if !self.record(cache, surveyed, Place { record: from..end, next, hits: 0..0 }, visitor) {
                 return;
             }
             from = next;
@@ -317,16 +337,9 @@ impl Matcher {
     }
 
     /// Tries the definitions whose literals stand in a record, and those without a literal.
-    fn record(
-        &self,
-        cache: &mut Cache,
-        block: &[u8],
-        census: &Census,
-        record: Range<usize>,
-        hits: &[Hit],
-        visitor: &mut impl Visitor,
-    ) -> bool {
-        if !visitor.admits(&record, block) {
+    fn record(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, place: Place, visitor: &mut impl Visitor) -> bool {
+        let (block, record) = (surveyed.block, &place.record);
+        if !visitor.admits(record, block) {
             return true;
         }
         let Cache {
@@ -340,14 +353,17 @@ impl Matcher {
             tasks,
             text_survey,
             text_hits,
+            lookback,
             tried,
             ..
         } = cache;
+        let definitions = self.definitions.len() as u32;
         tasks.clear();
-        let text = match self.as_it_stands(&block[record.clone()], census) {
+        let text = match self.as_it_stands(&block[record.clone()], &surveyed.survey.census) {
             Some(text) => {
                 // A literal that begins in front of the record lies half in an escaped terminator.
-                tasks.add_hits(search, hits.iter().filter(|hit| hit.start >= record.start), record.start);
+                let hits = surveyed.hits[place.hits.clone()].iter().filter(|hit| hit.start >= record.start);
+                tasks.add_hits(search, hits, record.start, definitions);
                 Text::plain(text)
             }
             None => {
@@ -355,7 +371,7 @@ impl Matcher {
                 if let Some(prefilter) = &search.prefilter {
                     text_survey.take(text.text.as_bytes(), Framing { terminal: false }, prefilter.classes());
                     prefilter.confirm(text.text.as_bytes(), &text_survey.places, text_hits);
-                    tasks.add_hits(search, text_hits.iter(), 0);
+                    tasks.add_hits(search, text_hits.iter(), 0, definitions);
                 }
                 text
             }
@@ -368,13 +384,16 @@ impl Matcher {
             self.confirm_together(text.text, tasks, complex, confirmed);
         }
         tasks.sort();
+        if !self.context.is_empty() && (!tasks.is_empty() || self.strategy == Strategy::Exhaustive) {
+            self.look_up(lookback, captures, search, surveyed, &place, &text, tasks, visitor);
+        }
         let mut matched = false;
         while let Some((metric, tasks)) = tasks.next() {
             *tried = tried.wrapping_add(1);
             let begin = tried.is_multiple_of(TIMED).then(Instant::now);
             let places = (search.choice(metric) == 0).then_some(tasks);
             let mut found = false;
-            let go_on = self.definition(captures, &record, &text, metric, places, &mut found, visitor);
+            let go_on = self.definition(captures, record, &text, metric, places, &mut found, visitor);
             if let Some(begin) = begin {
                 visitor.timed(metric, begin.elapsed());
             }
@@ -384,7 +403,15 @@ impl Matcher {
                 return false;
             }
         }
-        visitor.record_done(&record, matched)
+        visitor.record_done(record, matched)
+    }
+
+    /// What the patterns see of a record.
+    fn text<'a>(&self, record: &'a [u8], census: &Census, normalizer: &'a mut Normalizer) -> Text<'a> {
+        match self.as_it_stands(record, census) {
+            Some(text) => Text::plain(text),
+            None => normalizer.normalize(record, self.framing.terminal),
+        }
     }
 
     /// The record itself, if normalising would not change it.
@@ -407,7 +434,7 @@ impl Matcher {
         }
         let complex = self.complex.get_or_init(|| {
             let has_literals = |id: &MetricId| !self.definitions.patterns()[*id].literals.is_empty();
-            let ids = (0..self.engines.len()).filter(|id| self.is_complex[*id] && has_literals(id));
+            let ids = (0..self.definitions.len()).filter(|id| self.is_complex[*id] && has_literals(id));
             Confirm::new(&self.definitions, ids.collect(), self.strategy)
         });
         complex.which(text, caches, confirmed);
@@ -485,7 +512,7 @@ impl Matcher {
             return None;
         }
         let made = self.direct[metric].get_or_init(|| {
-            let shape = self.definitions.patterns()[metric].shape.as_ref()?;
+            let shape = self.definitions.all_patterns()[metric].shape.as_ref()?;
             Direct::new(shape, &self.shared)
         });
         made.as_ref()
@@ -501,10 +528,7 @@ fn is_ascii(text: &[u8]) -> bool {
     seen & 0x8080_8080_8080_8080_8080_8080_8080_8080 == 0
 }
 
-/// Takes the first items off that stand before `limit`.
-fn split_before<'a, T>(items: &mut &'a [T], limit: usize, place: impl Fn(&T) -> usize) -> &'a [T] {
-    let count = items.iter().take_while(|item| place(item) < limit).count();
-    let (before, rest) = items.split_at(count);
-    *items = rest;
-    before
+/// How many of the first items stand before `limit`.
+fn count_before<T>(items: &[T], limit: usize, place: impl Fn(&T) -> usize) -> usize {
+    items.iter().take_while(|item| place(item) < limit).count()
 }

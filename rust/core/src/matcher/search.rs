@@ -28,18 +28,26 @@ pub(super) struct Search {
     first_user: Vec<u32>,
     /// Which of its sets each definition is searched for by.
     choices: Vec<u8>,
+    /// The literals that no definition is searched for by, only context columns.
+    context_only: Vec<bool>,
 }
 
 impl Search {
     /// For a search for nothing.
     pub fn none(definitions: usize) -> Self {
-        Self { prefilter: None, users: Vec::new(), first_user: vec![0], choices: vec![0; definitions] }
+        Self {
+            prefilter: None,
+            users: Vec::new(),
+            first_user: vec![0],
+            choices: vec![0; definitions],
+            context_only: Vec::new(),
+        }
     }
 
     /// For all definitions that have literals; `choices` says by which of their sets.
     pub fn new(definitions: &DefinitionSet, choices: Vec<u8>) -> Self {
         let mut pairs = Vec::new();
-        for (id, (pattern, choice)) in definitions.patterns().iter().zip(&choices).enumerate() {
+        for (id, (pattern, choice)) in definitions.all_patterns().iter().zip(&choices).enumerate() {
             let literals = pattern.literals.get(usize::from(*choice)).into_iter().flatten();
             pairs.extend(literals.map(|literal| (literal.clone(), id as u32)));
         }
@@ -54,7 +62,16 @@ impl Search {
             users.push(id);
         }
         first_user.push(users.len() as u32);
-        Self { prefilter: Prefilter::new(&literals), users, first_user, choices }
+        let context = definitions.len() as u32;
+        let of_literal = first_user.windows(2).map(|range| &users[range[0] as usize..range[1] as usize]);
+        let context_only = of_literal.map(|users| users.iter().all(|user| *user >= context)).collect();
+        Self { prefilter: Prefilter::new(&literals), users, first_user, choices, context_only }
+    }
+
+    /// Whether a literal belongs to context columns alone.
+    #[inline]
+    pub fn is_context_only(&self, literal: u32) -> bool {
+        self.context_only[literal as usize]
     }
 
     /// The definitions that a literal belongs to.
@@ -78,7 +95,7 @@ impl Search {
     ) -> Option<Self> {
         let mut choices = self.choices.clone();
         for (metric, choice) in choices.iter_mut().enumerate() {
-            let sets = definitions.patterns()[metric].literals.len();
+            let sets = definitions.all_patterns()[metric].literals.len();
             if sets > 1 && is_free(metric) {
                 *choice = learned.choice(metric, *choice, sets as u8);
             }

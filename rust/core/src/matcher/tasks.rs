@@ -30,11 +30,13 @@ pub(super) struct Tasks {
     done: usize,
     /// The one that is tried, if it is one of the few.
     current: Task,
+    /// Those of context columns, in no order.
+    context: Vec<Task>,
 }
 
 impl Default for Tasks {
     fn default() -> Self {
-        Self { few: 0, literals: [0; 64], many: Vec::new(), done: 0, current: Task::default() }
+        Self { few: 0, literals: [0; 64], many: Vec::new(), done: 0, current: Task::default(), context: Vec::new() }
     }
 }
 
@@ -42,6 +44,18 @@ impl Tasks {
     pub fn clear(&mut self) {
         (self.few, self.done) = (0, 0);
         self.many.clear();
+        self.context.clear();
+    }
+
+    /// Whether no definition is to be tried.
+    pub fn is_empty(&self) -> bool {
+        self.few == 0 && self.many.is_empty()
+    }
+
+    /// Those of context columns, in the order of their patterns and places.
+    pub fn context(&mut self) -> &[Task] {
+        self.context.sort_unstable();
+        &self.context
     }
 
     /// Adds a task; not behind one that was given by [`next`](Self::next).
@@ -57,11 +71,16 @@ impl Tasks {
         }
     }
 
-    /// Adds the definitions that the literals of a text belong to; the text begins at `base` of where they stand.
-    pub fn add_hits<'a>(&mut self, search: &Search, hits: impl Iterator<Item = &'a Hit>, base: usize) {
+    /// Adds what the literals of a text belong to, from the number `context` on as that of context columns; the text
+    /// begins at `base` of where they stand.
+    pub fn add_hits<'a>(&mut self, search: &Search, hits: impl Iterator<Item = &'a Hit>, base: usize, context: u32) {
         for hit in hits {
             for user in search.users(hit.literal) {
-                self.add(*user, hit.start - base);
+                if *user < context {
+                    self.add(*user, hit.start - base);
+                } else {
+                    self.context.push(Task { metric: *user, literal: hit.start - base });
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arrow_array::{Array, Float64Array, Int32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_schema::DataType;
 use metricsieve_core::{
     ColumnOptions, Decoder, DefinitionReport, ExtractOptions, Matcher, OnReject, Report, Scan, ScanOptions, Source,
     Strings,
@@ -18,6 +19,7 @@ pub struct Row {
     pub definition: i32,
     pub number: u32,
     pub text: Option<String>,
+    pub context: Vec<Option<String>>,
 }
 
 /// Rows and counts of a run.
@@ -30,13 +32,16 @@ pub struct Outcome {
 impl Outcome {
     /// The account without what may depend on the strategy: candidates and time.
     fn account(&self) -> String {
-        let Report { bytes, events, records, matched, too_long, definitions, rejects, sources, .. } = &self.report;
+        let Report { bytes, events, records, matched, too_long, definitions, rejects, context, sources, .. } =
+            &self.report;
         // What a definition was tried on and what that cost depend on the strategy.
         let definitions = definitions.iter().cloned();
         let definitions: Vec<_> = definitions
             .map(|definition| DefinitionReport { candidates: 0, searched_by: 0, cost: Duration::ZERO, ..definition })
             .collect();
-        format!("{bytes} {events} {records} {matched} {too_long} {definitions:#?} {rejects:#?} {sources:#?}")
+        format!(
+            "{bytes} {events} {records} {matched} {too_long} {definitions:#?} {rejects:#?} {context:#?} {sources:#?}"
+        )
     }
 
     /// Panics unless both runs gave the same rows and the same account.
@@ -61,16 +66,22 @@ impl Outcome {
         assert_eq!((report.points(), report.rejected()), (points, rejects), "totals of {how}");
         assert_eq!(report.matched > 0, points + rejects + given_up > 0, "matched of {how}");
         assert!(report.matched <= points + rejects + given_up, "matched of {how}");
+        for (index, column) in report.context.iter().enumerate() {
+            let filled = self.rows.iter().filter(|row| row.context[index].is_some());
+            assert_eq!(filled.count() as u64, column.values, "values of context column {index} of {how}");
+        }
         let source = &report.sources[0];
         assert_eq!((source.records, source.points, &source.error), (report.records, points, &None), "source of {how}");
         assert!(report.is_complete() && report.sources_complete == 1, "the end of {how}");
     }
 }
 
-fn columns() -> ColumnOptions {
-    let names = ["metric", "value", "line", "offset", "definition", "match", "text"];
+const COLUMNS: [&str; 7] = ["metric", "value", "line", "offset", "definition", "match", "text"];
+
+fn columns(matcher: &Matcher) -> ColumnOptions {
+    let context = matcher.definitions().context().iter().map(|column| column.name.clone());
     ColumnOptions {
-        columns: Some(names.map(str::to_owned).into()),
+        columns: Some(COLUMNS.map(str::to_owned).into_iter().chain(context).collect()),
         strings: Strings::Plain,
         ..ColumnOptions::default()
     }
@@ -79,6 +90,16 @@ fn columns() -> ColumnOptions {
 fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> &'a T {
     let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
     column.as_any().downcast_ref().unwrap_or_else(|| panic!("column {name} is {}", column.data_type()))
+}
+
+/// A value of a context column, as text.
+fn shown(column: &dyn Array, row: usize) -> Option<String> {
+    let any = column.as_any();
+    column.is_valid(row).then(|| match column.data_type() {
+        DataType::Int64 => any.downcast_ref::<Int64Array>().expect("as typed").value(row).to_string(),
+        DataType::Float64 => any.downcast_ref::<Float64Array>().expect("as typed").value(row).to_string(),
+        _ => any.downcast_ref::<StringArray>().expect("as typed").value(row).to_owned(),
+    })
 }
 
 fn read(batch: &RecordBatch, rows: &mut Vec<Row>) {
@@ -96,12 +117,13 @@ fn read(batch: &RecordBatch, rows: &mut Vec<Row>) {
         definition: definition.value(row),
         number: number.value(row),
         text: text.is_valid(row).then(|| text.value(row).to_owned()),
+        context: batch.columns()[COLUMNS.len()..].iter().map(|column| shown(column, row)).collect(),
     }));
 }
 
 /// Feeds `data` to a decoder in chunks of these sizes, over and over.
 pub fn decode(matcher: &Arc<Matcher>, data: &[u8], chunks: &[usize], options: ExtractOptions) -> Outcome {
-    let mut decoder = Decoder::new(matcher.clone(), "log", columns(), options).expect("the columns exist");
+    let mut decoder = Decoder::new(matcher.clone(), "log", columns(matcher), options).expect("the columns exist");
     let mut rows = Vec::new();
     let (mut rest, mut sizes) = (data, chunks.iter().cycle());
     while !rest.is_empty() {
@@ -127,7 +149,7 @@ pub fn scan(
     split_bytes: u64,
     extract: ExtractOptions,
 ) -> Outcome {
-    let options = ScanOptions { extract, columns: columns(), threads, split_bytes, ..ScanOptions::default() };
+    let options = ScanOptions { extract, columns: columns(matcher), threads, split_bytes, ..ScanOptions::default() };
     let mut scan =
         Scan::new(matcher.clone(), [("log", source)].into_iter().collect(), options).expect("the columns exist");
     let mut rows = Vec::new();
