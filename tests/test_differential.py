@@ -20,8 +20,8 @@ SHARES = {
     "cr_or_bs": 0.12,
     "invalid": 0.12,
     "translated": 0.12,
-    "context": 0.08,
-    "unfit": 0.04,
+    "context": 0.05,
+    "unfit": 0.02,
 }
 
 
