@@ -236,7 +236,10 @@ def test_f7_a_source_that_fails_is_reported_or_raised(tmp_path):
 @pytest.mark.parametrize(
     ("option", "error"),
     [
-        ({"envelope": "cri"}, NotImplementedError),
+        ({"envelope": "crii"}, ValueError),
+        ({"envelope": "cri:log"}, ValueError),
+        ({"envelope": None}, TypeError),
+        ({"timezone": "Mars"}, ValueError),
         ({"redraws": "last"}, NotImplementedError),
         ({"redraws": "some"}, ValueError),
         ({"normalize": "yes"}, ValueError),

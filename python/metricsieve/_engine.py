@@ -23,6 +23,7 @@ PatternError = _native.PatternError
 RejectError = _native.RejectError
 Scanner = _native.Scanner
 pattern_syntax = _native.pattern_syntax
+envelopes = _native.envelopes
 CheckedPattern = _native.CheckedPattern
 native_version: str = _native.__version__
 build_profile: str = _native.build_profile

@@ -26,6 +26,7 @@ def check_pattern(
 
 _Syntax: TypeAlias = tuple[str, int, int, Any, tuple[Any, ...]]
 
+def envelopes() -> list[str]: ...
 def pattern_syntax(pattern: str, terminal: bool) -> _Syntax: ...
 
 @final
@@ -60,6 +61,9 @@ class Scanner:
         max_record_bytes: int,
         patterns: list[CheckedPattern] | None = None,
         context: list[tuple[str, list[str], str]] | None = None,
+        envelope: str | None = None,
+        message_key: str | None = None,
+        timezone: str | None = None,
         strategy: str | None = None,
         block_bytes: int | None = None,
         split_bytes: int | None = None,

@@ -114,6 +114,9 @@ class SourceReport(_Entry):
         compression: what it was packed with, found by its first bytes.
         encoding: of its text.
         envelope: what wrapped its messages.
+        foreign: points in lines that lack what the envelope puts there, and events that had to be
+            taken as they are.
+        ambiguous_times: points with a time that the zone's clocks showed twice or never.
         bytes: read, after decompression.
         records: seen.
         points: found.
@@ -127,6 +130,8 @@ class SourceReport(_Entry):
     compression: str | None
     encoding: str | None
     envelope: str | None
+    foreign: int
+    ambiguous_times: int
     bytes: int
     records: int
     points: int
@@ -281,6 +286,16 @@ class Report(_Entry):
         for source in self.sources:
             if source.error:
                 found.append(f"{source.source} was not read to its end: {source.error}")
+            if source.foreign:
+                found.append(
+                    f"{source.source} was read as {source.envelope!r}: {source.foreign:,} points "
+                    "or events lack what that puts there; envelope= says otherwise"
+                )
+            if source.ambiguous_times:
+                found.append(
+                    f"{source.source}: {source.ambiguous_times:,} points have a time that the "
+                    "clocks of the time zone showed twice or never"
+                )
             if source.warning:
                 found.append(f"{source.source}: {source.warning}")
         return [visible(line) for line in found]

@@ -70,6 +70,7 @@ def scan(
     *,
     context: Mapping[str, Any] | None = None,
     envelope: str = "auto",
+    timezone: str = "UTC",
     normalize: str = "terminal",
     number: str = "trim",
     on_reject: str = "count",
@@ -95,7 +96,13 @@ def scan(
             or to `{"Regex": ..., "Type": ...}`, with the type `int64` (default), `float64` or
             `string`. They come beside those of the definitions; one of the same name replaces it.
             A text that does not fit its type is a null, and counted in the report.
-        envelope: what wraps each message: `"auto"` or `"plain"`; others are not supported yet.
+        envelope: what wraps each message, which the report then shows for each source:
+            `"auto"` looks at the first 16 KiB of a source; or `"plain"`, `"mpi"`,
+            `"cloudwatch-export"`, `"cloudwatch-tail"`, `"cloudwatch-json"`, `"compose"`,
+            `"notebook"`, `"operator"`, `"docker-json"`, `"cri"`, `"json"`, `"json:KEY"` with the
+            message's key. docs/envelopes.md describes them.
+        timezone: the zone of times in messages that name none: a name of the tz database, or an
+            offset such as `"+02:00"`. The column `timestamp` is in UTC.
         normalize: `"terminal"` undoes log shippers' escapes and removes colours; `"none"`.
         number: `"trim"` removes up to three decorations around a number, `"strict"` none,
             `"prefix"` takes the longest number a text begins with.
@@ -139,7 +146,8 @@ def scan(
         strings=strings,
         redraws=redraws,
     )
-    _check_supported(envelope, redraws)
+    _check_supported(redraws)
+    wrapping, message_key = _envelope(envelope)
     _check_counts(threads=threads, batch_rows=batch_rows, max_record_bytes=max_record_bytes)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns or ()):
         raise TypeError("columns must be a list of column names")
@@ -168,6 +176,9 @@ def scan(
             max_record_bytes=max_record_bytes,
             patterns=[info.compiled for info in checked._checked(terminal=terminal)],
             context=[(one.name, list(one.regexes), one.type) for one in checked.context],
+            timezone=timezone,
+            envelope=wrapping,
+            message_key=message_key,
         )
     except _engine.PatternError as error:  # only what needs all definitions at once is left
         raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None
@@ -200,13 +211,25 @@ def _with_context(
     return DefinitionSet(definitions, context=found)
 
 
-def _check_supported(envelope: str, redraws: str) -> None:
-    if not isinstance(envelope, str):
+def _envelope(given: str) -> tuple[str | None, str | None]:
+    """The envelope's name, None for `auto`, and the key of the message."""
+    if not isinstance(given, str):
         raise TypeError("envelope must be text")
-    if envelope not in ("auto", "plain"):
-        raise NotImplementedError(
-            f"the option envelope={envelope!r} is not supported yet: only 'auto' and 'plain' are"
+    name, colon, key = given.partition(":")
+    known = _engine.envelopes()
+    if (name not in known and given != "auto") or (colon and not (name == "json" and key)):
+        import difflib
+
+        close = difflib.get_close_matches(given, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"envelope cannot be {given!r}: it is 'auto', 'json:KEY', or one of "
+            f"{', '.join(map(repr, known))}{hint}"
         )
+    return (None if given == "auto" else name), key or None
+
+
+def _check_supported(redraws: str) -> None:
     if redraws != "all":
         raise NotImplementedError(f"the option redraws={redraws!r} is not supported yet")
 

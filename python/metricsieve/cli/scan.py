@@ -81,6 +81,17 @@ def scan(
     normalize: Annotated[
         str, typer.Option(help="terminal: undo escapes of log shippers, drop colours; or none.")
     ] = "terminal",
+    envelope: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What wraps messages: auto, plain, cloudwatch-export, cloudwatch-tail, "
+            "cloudwatch-json, compose, notebook, operator, mpi, docker-json, cri, json, json:KEY.",
+        ),
+    ] = "auto",
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Of times in messages that name none.")
+    ] = "UTC",
     number: Annotated[str, typer.Option(help="trim, strict or prefix.")] = "trim",
     on_reject: Annotated[
         str, typer.Option(help="Captures that are no number: count, null or raise.")
@@ -120,6 +131,8 @@ def scan(
                 sources,
                 checked,
                 context=context or [],
+                envelope=envelope,
+                timezone=timezone,
                 normalize=normalize,
                 number=number,
                 on_reject=on_reject,
@@ -178,6 +191,8 @@ def _open(
     definitions: DefinitionSet,
     *,
     context: list[str],
+    envelope: str,
+    timezone: str,
     normalize: str,
     number: str,
     on_reject: str,
@@ -191,6 +206,8 @@ def _open(
         sources,
         definitions,
         context=from_args(context),
+        envelope=envelope,
+        timezone=timezone,
         normalize=normalize,
         number=number,
         on_reject=on_reject,

@@ -4,18 +4,18 @@
 //! batches of a scan share: the schema and the two dictionaries, metric names and source labels, which
 //! never change, so that IPC files, `group_by` and joins work.
 
-use std::{iter::repeat_n, ops::Range, sync::Arc};
+use std::{collections::HashMap, iter::repeat_n, ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, UInt32Array, UInt64Array, builder::StringDictionaryBuilder, new_null_array, types::Int32Type,
+    StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array, types::Int32Type,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 
 use crate::{
     context::{ContextType, ContextValue},
     definition::DefinitionSet,
-    rows::{ContextRuns, ContextValues, Holds, Rows, Strings as Texts},
+    rows::{ContextValues, Holds, NO_TIME, Rows, Runs, Strings as Texts},
     schema::{Column, Columns, Strings},
 };
 
@@ -40,10 +40,11 @@ pub(crate) struct Batcher {
     filling: Filling,
     /// Columns without any value, by type, as long as the longest batch so far.
     nulls: Vec<ArrayRef>,
+    /// Of `job`, `host` and `stream`.
+    names: [Growing; 3],
 }
 
 /// The values of the batch that is being filled; empty where no column wants them or no row has any.
-#[derive(Default)]
 struct Filling {
     len: usize,
     metric: Vec<i32>,
@@ -55,17 +56,68 @@ struct Filling {
     offset: Vec<u64>,
     definition: Vec<i32>,
     number: Vec<u32>,
-    rank: Vec<Option<i32>>,
+    /// Microseconds since 1970, or [`NO_TIME`]; empty while no row has one.
+    times: Vec<i64>,
     text: Texts,
     labels: Vec<Texts>,
-    origin: [Texts; 3],
+    /// `job`, `host` and `stream`; no longer than to the last row that has one.
+    origin: [Context; 3],
+    rank: Context,
     context: Vec<Context>,
 }
 
-/// A context column.
+/// A column with nulls.
 struct Context {
     values: ContextValues,
     valid: Vec<bool>,
+}
+
+impl Default for Filling {
+    fn default() -> Self {
+        let text = || Context::new(ContextType::String);
+        Self {
+            len: 0,
+            metric: Vec::new(),
+            source: Vec::new(),
+            value: Vec::new(),
+            valid: Vec::new(),
+            line: Vec::new(),
+            offset: Vec::new(),
+            definition: Vec::new(),
+            number: Vec::new(),
+            times: Vec::new(),
+            text: Texts::default(),
+            labels: Vec::new(),
+            origin: [text(), text(), text()],
+            rank: Context::new(ContextType::Int64),
+            context: Vec::new(),
+        }
+    }
+}
+
+/// The values of a dictionary that goes on over the batches.
+#[derive(Default)]
+struct Growing {
+    ids: HashMap<Box<str>, i32>,
+    names: Vec<Box<str>>,
+    array: Option<Arc<StringArray>>,
+}
+
+impl Growing {
+    fn id(&mut self, name: &str) -> i32 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let id = self.names.len() as i32;
+        self.ids.insert(name.into(), id);
+        self.names.push(name.into());
+        self.array = None;
+        id
+    }
+
+    fn values(&mut self) -> Arc<StringArray> {
+        self.array.get_or_insert_with(|| Arc::new(StringArray::from_iter_values(&self.names))).clone()
+    }
 }
 
 impl Batcher {
@@ -86,7 +138,18 @@ impl Batcher {
         let metrics = Arc::new(StringArray::from_iter_values(definitions.names()));
         let (filling, nulls) = (Filling::default(), Vec::new());
         let batch_rows = batch_rows.max(1);
-        Self { columns, wanted, definitions, metrics, sources, batch_rows, expected: 0, filling, nulls }
+        Self {
+            columns,
+            wanted,
+            definitions,
+            metrics,
+            sources,
+            batch_rows,
+            expected: 0,
+            filling,
+            nulls,
+            names: Default::default(),
+        }
     }
 
     pub fn columns(&self) -> &Columns {
@@ -172,10 +235,16 @@ impl Batcher {
             Column::Offset => Arc::new(UInt64Array::from(take(&mut filled.offset))),
             Column::Match => Arc::new(UInt32Array::from(take(&mut filled.number))),
             Column::Definition => Arc::new(Int32Array::from(take(&mut filled.definition))),
-            Column::Rank if !filled.rank.is_empty() => Arc::new(Int32Array::from(take(&mut filled.rank))),
-            Column::Job if !filled.origin[0].valid.is_empty() => self.own_dictionary(&filled.origin[0]),
-            Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(&filled.origin[1]),
-            Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(&filled.origin[2]),
+            Column::Timestamp if !filled.times.is_empty() => {
+                filled.times.resize(len, NO_TIME);
+                let times = take(&mut filled.times);
+                let nulls = times.contains(&NO_TIME).then(|| times.iter().map(|time| *time != NO_TIME).collect());
+                Arc::new(TimestampMicrosecondArray::new(times.into(), nulls).with_timezone("UTC"))
+            }
+            Column::Rank if !filled.rank.valid.is_empty() => filled.rank.ranks(len),
+            Column::Job if !filled.origin[0].valid.is_empty() => self.own_dictionary(0, &filled.origin[0], len),
+            Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(1, &filled.origin[1], len),
+            Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(2, &filled.origin[2], len),
             Column::Context(index) => {
                 std::mem::replace(&mut filled.context[*index], Context::new(ContextType::default())).finish()
             }
@@ -211,22 +280,31 @@ impl Batcher {
         Arc::new(DictionaryArray::<Int32Type>::new(keys, names.clone()))
     }
 
-    /// `job`, `host` and `stream`: labels of that name fill them.
-    fn own_dictionary(&self, texts: &Texts) -> ArrayRef {
-        let values = (0..texts.valid.len()).map(|row| texts.get(row));
+    /// `job`, `host` and `stream`.
+    fn own_dictionary(&mut self, column: usize, texts: &Context, len: usize) -> ArrayRef {
+        let ContextValues::String(values) = &texts.values else { unreachable!("names are texts") };
+        let values = (0..len).map(|row| if row < texts.valid.len() { values.get(row) } else { None });
         if self.columns.strings == Strings::Plain {
             return Arc::new(values.collect::<StringArray>());
         }
-        let mut builder = StringDictionaryBuilder::<Int32Type>::new();
-        values.for_each(|value| builder.append_option(value));
-        Arc::new(builder.finish())
+        let names = &mut self.names[column];
+        let mut last: Option<(&str, i32)> = None;
+        let keys = values.map(|name| {
+            let name = name?;
+            let id = last.filter(|(known, _)| *known == name).map_or_else(|| names.id(name), |(_, id)| id);
+            last = Some((name, id));
+            Some(id)
+        });
+        let keys: Int32Array = keys.collect();
+        Arc::new(DictionaryArray::<Int32Type>::new(keys, names.values()))
     }
 }
 
 impl Filling {
     fn text_bytes(&self) -> usize {
-        let texts = self.labels.iter().chain(&self.origin).chain([&self.text]).map(|texts| texts.bytes.len());
-        texts.chain(self.context.iter().map(|column| column.values.text_bytes())).sum()
+        let texts = self.labels.iter().chain([&self.text]).map(|texts| texts.bytes.len());
+        let more = self.context.iter().chain(&self.origin).map(|column| column.values.text_bytes());
+        texts.chain(more).sum()
     }
 
     fn add(
@@ -261,13 +339,18 @@ impl Filling {
             Column::Offset => extend(&mut self.offset, points.map(|point| point.offset), room),
             Column::Match => extend(&mut self.number, points.map(|point| point.number), room),
             Column::Definition => extend(&mut self.definition, points.map(|point| point.definition as i32), room),
-            Column::Rank if !rows.rank.is_empty() => self.rank.extend_from_slice(&rows.rank[range]),
-            Column::Job if !rows.origin[0].valid.is_empty() => self.origin[0].extend(&rows.origin[0], range),
-            Column::Host if !rows.origin[1].valid.is_empty() => self.origin[1].extend(&rows.origin[1], range),
-            Column::Stream if !rows.origin[2].valid.is_empty() => self.origin[2].extend(&rows.origin[2], range),
+            Column::Timestamp => {
+                if !rows.times.is_empty() || !self.times.is_empty() {
+                    self.times.resize(self.len, NO_TIME);
+                    self.times.extend(range.map(|row| rows.times.get(row).copied().unwrap_or(NO_TIME)));
+                }
+            }
+            Column::Rank => self.rank.extend_from(self.len, &rows.rank, range),
+            Column::Job => self.origin[0].extend_from(self.len, &rows.origin[0], range),
+            Column::Host => self.origin[1].extend_from(self.len, &rows.origin[1], range),
+            Column::Stream => self.origin[2].extend_from(self.len, &rows.origin[2], range),
             Column::Label(index) => self.labels[*index].extend(&rows.labels[*index], range),
             Column::Text => self.text.extend(&rows.text, range),
-            Column::Timestamp | Column::Rank | Column::Job | Column::Host | Column::Stream => {}
             Column::Context(_) => unreachable!("these need what was carried"),
         }
     }
@@ -279,7 +362,7 @@ impl Context {
     }
 
     /// Adds some rows, those that are open with what was carried to them.
-    fn extend(&mut self, runs: &ContextRuns, rows: Range<usize>, carried: Option<&ContextValue>) {
+    fn extend(&mut self, runs: &Runs, rows: Range<usize>, carried: Option<&ContextValue>) {
         for (holds, count) in runs.of(rows) {
             let value = match holds {
                 Holds::Null => None,
@@ -289,6 +372,29 @@ impl Context {
             self.values.push(value, count);
             self.valid.extend(repeat_n(value.is_some(), count));
         }
+    }
+
+    /// The same for a column of which only rows with a value are written down, at the row `at`.
+    fn extend_from(&mut self, at: usize, runs: &Runs, rows: Range<usize>) {
+        if runs.last().is_some() {
+            self.pad(at);
+            self.extend(runs, rows, None);
+        }
+    }
+
+    /// Adds nulls up to a row.
+    fn pad(&mut self, row: usize) {
+        let missing = row.saturating_sub(self.valid.len());
+        self.values.push(None, missing);
+        self.valid.resize(row.max(self.valid.len()), false);
+    }
+
+    /// The column as ranks of the batch's first rows.
+    fn ranks(&mut self, len: usize) -> ArrayRef {
+        self.pad(len);
+        let ContextValues::Int64(values) = &self.values else { unreachable!("ranks are numbers") };
+        let values = values.iter().zip(&self.valid);
+        Arc::new(values.map(|(value, valid)| valid.then_some(*value as i32)).collect::<Int32Array>())
     }
 
     fn finish(self) -> ArrayRef {

@@ -9,7 +9,7 @@
 
 use crate::{
     report::{ContextReport, Counted, Example},
-    rows::{ContextRuns, Holds},
+    rows::{Holds, Runs},
     value::{self, NumberMode},
 };
 
@@ -215,7 +215,7 @@ impl Context {
     }
 
     /// Fills a row of the record at hand.
-    pub fn row(&mut self, rows: &mut Vec<ContextRuns>) {
+    pub fn row(&mut self, rows: &mut Vec<Runs>) {
         rows.resize_with(self.0.len(), Default::default);
         for (memory, rows) in self.0.iter_mut().zip(rows) {
             memory.concern_row();

@@ -13,7 +13,7 @@ use arrow_schema::SchemaRef;
 use crate::{
     batch::Batcher,
     error::{Error, ErrorKind},
-    extract::{ExtractOptions, Extractor, OnReject},
+    extract::{EnvelopeOptions, ExtractOptions, Extractor, OnReject},
     matcher::Matcher,
     report::Report,
     rows::{Rows, Spare},
@@ -46,8 +46,8 @@ impl Decoder {
         let set = matcher.definitions().clone();
         let columns = Columns::new(&set, &ColumnOptions { sources: 1, nullable_value, ..columns })?;
         let spare = Spare::default();
-        let mut extractor = Extractor::new(matcher, &columns, options, spare.clone());
-        extractor.begin(0, 0);
+        let mut extractor = Extractor::new(matcher, &columns, options, EnvelopeOptions::default(), spare.clone());
+        extractor.begin(0, label, None, None);
         let labels = Arc::new(StringArray::from_iter_values([label]));
         Ok(Self {
             extractor,
@@ -58,6 +58,12 @@ impl Decoder {
             spare,
             error: None,
         })
+    }
+
+    /// Says what wraps the messages, before the first bytes; else the first 16 KiB tell.
+    pub fn with_envelope(mut self, options: EnvelopeOptions) -> Self {
+        self.extractor.set_envelope(options);
+        self
     }
 
     /// The schema of the batches.

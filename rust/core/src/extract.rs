@@ -10,20 +10,36 @@ use crate::{
     context::{Context, ContextType},
     definition::MetricId,
     encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
-    matcher::{Cache, InText, Match, Matcher, TIMED, Visitor},
+    envelope::{self, Envelope, Unwrapped, Unwrapper},
+    event::{Event, Events},
+    matcher::{Cache, InText, Match, Matcher, TIMED, Visitor, Wrapped},
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
     report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
-    rows::{Point, Rows, Spare},
+    rows::{NO_TIME, Point, Rows, Spare},
     schema::{Column, Columns, SOURCE_LABELS},
     survey::Survey,
+    timestamp::{Clock, Zone},
     value::{self, Number, NumberMode, Reject},
 };
 
+/// Columns that tell of a row's event.
+const EVENT_COLUMNS: [Column; 5] = [Column::Timestamp, Column::Job, Column::Host, Column::Stream, Column::Rank];
 /// Rows that are handed over at once: few enough to be in the second cache still when they are copied.
 const HANDOVER_ROWS: usize = 4096;
 /// Rows with longer texts than this are handed over before there are enough of them.
 const MAX_ROWS_BYTES: usize = 64 << 20;
+
+/// What wraps the messages of sources, and what times in them mean.
+#[derive(Debug, Clone, Default)]
+pub struct EnvelopeOptions {
+    /// What wraps each message; None to look at the beginning of each source.
+    pub envelope: Option<Envelope>,
+    /// The key of the message in JSON lines; None for the usual ones.
+    pub message_key: Option<Arc<str>>,
+    /// The zone of times that name none. Default UTC.
+    pub zone: Zone,
+}
 
 /// What to do with a captured text that is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +114,20 @@ pub(crate) struct Extractor {
     options: ExtractOptions,
     buffer: RecordBuffer,
     text: Transcoding,
+    envelope: EnvelopeOptions,
+    /// What wraps the messages of the source, if that is known before its text.
+    known: Option<Envelope>,
+    wrapping: Wrapping,
     state: State,
+}
+
+/// How far it is known what wraps the messages.
+enum Wrapping {
+    /// The first text, until it tells.
+    Unknown(Vec<u8>),
+    /// The text is searched as it is.
+    AsIs,
+    Unwrapped(Box<Unwrapper>, Unwrapped),
 }
 
 enum Transcoding {
@@ -127,13 +156,26 @@ struct State {
     rows: Rows,
     spare: Spare,
     tally: Tally,
+    /// The event of the record at hand.
+    event: Event,
+    /// Bytes that were unwrapped.
+    unwrapped: u64,
     definitions: Vec<Option<Box<DefinitionReport>>>,
     context: Context,
+    events: Events,
+    /// Whether a column tells of the event.
+    tells_event: bool,
     rejected: Option<Rejected>,
 }
 
 impl Extractor {
-    pub fn new(matcher: Arc<Matcher>, columns: &Columns, options: ExtractOptions, spare: Spare) -> Self {
+    pub fn new(
+        matcher: Arc<Matcher>,
+        columns: &Columns,
+        options: ExtractOptions,
+        envelope: EnvelopeOptions,
+        spare: Spare,
+    ) -> Self {
         let set = matcher.definitions().clone();
         let metrics = set.patterns().iter().zip(set.definitions()).map(|(pattern, definition)| {
             let group = |name: &str| pattern.labels.iter().find(|(_, label)| label == name).map(|(group, _)| *group);
@@ -164,8 +206,12 @@ impl Extractor {
             rows: Rows::default(),
             spare,
             tally: Tally::default(),
+            event: Event::default(),
+            unwrapped: 0,
             definitions: vec![None; set.len()],
             context: Context::new(set.context()),
+            events: Events::new(Clock::new(envelope.zone.clone()), matcher.framing()),
+            tells_event: EVENT_COLUMNS.iter().any(|column| columns.has(column)),
             rejected: None,
         };
         let mut cache = matcher.cache();
@@ -177,22 +223,45 @@ impl Extractor {
             matcher,
             options,
             text: Transcoding::Unknown(Vec::new()),
+            envelope,
+            known: None,
+            wrapping: Wrapping::AsIs,
             state,
         }
     }
 
-    /// Starts a source, or with `offset` a split of one that is known to be UTF-8.
-    pub fn begin(&mut self, source: usize, offset: u64) {
+    /// Says what wraps the messages of the sources to come.
+    pub fn set_envelope(&mut self, options: EnvelopeOptions) {
+        self.state.events.set_clock(Clock::new(options.zone.clone()));
+        self.known = options.envelope;
+        self.envelope = options;
+    }
+
+    /// Starts a source, which was last written to at `written`, in microseconds; `known` is what wraps its messages
+    /// where that was found out already.
+    pub fn begin(&mut self, source: usize, label: &str, written: Option<i64>, known: Option<Envelope>) {
+        self.known = known.or(self.envelope.envelope);
         self.buffer.clear();
-        self.text = if offset == 0 { Transcoding::Unknown(Vec::new()) } else { Transcoding::Utf8 };
+        self.text = Transcoding::Unknown(Vec::new());
+        self.wrapping = Wrapping::Unknown(Vec::new());
         self.state.context.take_tally();
-        self.state.tally = Tally { encoding: "utf-8", compression: "none", ..Tally::default() };
+        self.state.events.begin(label, written);
+        self.state.tally = Tally { encoding: "utf-8", compression: "none", envelope: "plain", ..Tally::default() };
         self.state.source = source as i32;
-        self.state.offset = offset;
+        self.state.offset = 0;
+        self.state.unwrapped = 0;
+        self.state.event = Event::default();
         self.state.wide = false;
         self.state.line = 1;
         self.state.open_line = false;
         self.state.rejected = None;
+    }
+
+    /// Goes to a split of the source, which is UTF-8, and of which it is known what wraps its messages.
+    pub fn go_to(&mut self, offset: u64, envelope: Envelope) {
+        self.text = Transcoding::Utf8;
+        self.state.offset = offset;
+        self.settle(envelope);
     }
 
     /// Takes bytes; false when `emit` or a reject stopped the extraction.
@@ -240,7 +309,65 @@ impl Extractor {
         }
     }
 
-    fn push_utf8(&mut self, mut bytes: &[u8], emit: Emit) -> bool {
+    fn push_utf8(&mut self, bytes: &[u8], emit: Emit) -> bool {
+        match &mut self.wrapping {
+            Wrapping::AsIs => self.push_text(bytes, emit),
+            Wrapping::Unwrapped(unwrapper, unwrapped) => {
+                unwrapper.push(bytes, unwrapped);
+                self.push_unwrapped(emit)
+            }
+            Wrapping::Unknown(_) if self.known.is_some() => {
+                self.settle(self.known.unwrap_or_default());
+                self.push_utf8(bytes, emit)
+            }
+            Wrapping::Unknown(head) if head.is_empty() && envelope::enough(bytes).is_some() => {
+                self.settle(envelope::detect(bytes));
+                self.push_utf8(bytes, emit)
+            }
+            Wrapping::Unknown(head) => {
+                head.extend_from_slice(bytes);
+                envelope::enough(head).is_none() || self.try_envelope(emit)
+            }
+        }
+    }
+
+    /// Looks at the first text of the source, which is enough or all of it.
+    fn try_envelope(&mut self, emit: Emit) -> bool {
+        let Wrapping::Unknown(head) = &mut self.wrapping else { return true };
+        let head = std::mem::take(head);
+        self.settle(self.known.unwrap_or_else(|| envelope::detect(&head)));
+        self.push_utf8(&head, emit)
+    }
+
+    /// Takes note of what wraps the messages.
+    fn settle(&mut self, envelope: Envelope) {
+        let State { events, tally, offset, wide, .. } = &mut self.state;
+        tally.envelope = envelope.name();
+        events.set_envelope(envelope);
+        let (key, clock) = (self.envelope.message_key.clone(), events.clock().clone());
+        self.wrapping = match Unwrapper::new(envelope, key, clock, *offset, *wide) {
+            Some(unwrapper) => {
+                // Offsets in the unwrapped text are not those of the source: the pieces tell these.
+                (*offset, *wide) = (0, false);
+                Wrapping::Unwrapped(Box::new(unwrapper), Unwrapped::default())
+            }
+            None => Wrapping::AsIs,
+        };
+    }
+
+    /// Searches what was unwrapped.
+    fn push_unwrapped(&mut self, emit: Emit) -> bool {
+        let Wrapping::Unwrapped(_, unwrapped) = &mut self.wrapping else { return true };
+        let Unwrapped { text, pieces } = std::mem::take(unwrapped);
+        let State { events, tally, unwrapped, .. } = &mut self.state;
+        tally.events += pieces.len() as u64;
+        tally.unwrapped_foreign(pieces.iter().filter(|piece| piece.told.is_foreign));
+        events.add_pieces(pieces, &text, *unwrapped);
+        *unwrapped += text.len() as u64;
+        self.push_text(&text, emit)
+    }
+
+    fn push_text(&mut self, mut bytes: &[u8], emit: Emit) -> bool {
         while !bytes.is_empty() {
             let window = &bytes[..bytes.len().min(self.options.block_bytes.max(1))];
             // Whole lines need not be copied together.
@@ -275,7 +402,7 @@ impl Extractor {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
         emit: Emit,
     ) -> io::Result<Option<usize>> {
-        if !matches!(self.text, Transcoding::Utf8) {
+        if !matches!((&self.text, &self.wrapping), (Transcoding::Utf8, Wrapping::AsIs)) {
             let mut chunk = vec![0; limit.min(self.options.block_bytes).max(1)];
             let len = read(&mut chunk)?;
             return Ok(self.push(&chunk[..len], emit).then_some(len));
@@ -296,18 +423,30 @@ impl Extractor {
             decoder.finish(&mut utf8);
             go_on = go_on && self.push_utf8(&utf8, emit);
         }
+        go_on = go_on && self.try_envelope(emit);
+        if let Wrapping::Unwrapped(unwrapper, unwrapped) = &mut self.wrapping {
+            unwrapper.finish(unwrapped);
+            go_on = go_on && self.push_unwrapped(emit);
+        }
         go_on = go_on && self.drain(true, emit);
-        self.state.tally.events += u64::from(std::mem::take(&mut self.state.open_line));
+        self.state.end_line();
         go_on
     }
 
     /// Ends a source that could not be read on: a record that was cut off there is counted, not matched,
     /// because half a number is a wrong one.
-    pub fn cut_off(&mut self) {
-        let pending = self.buffer.pending() || matches!(&self.text, Transcoding::Unknown(head) if !head.is_empty());
+    pub fn cut_off(&mut self, emit: Emit) {
+        self.try_envelope(emit);
+        let is_held = match (&self.text, &self.wrapping) {
+            (Transcoding::Unknown(head), _) => !head.is_empty(),
+            (_, Wrapping::Unwrapped(unwrapper, _)) => unwrapper.is_pending(),
+            _ => false,
+        };
+        let pending = self.buffer.pending() || is_held;
         self.state.tally.records += u64::from(pending);
         self.state.tally.cut_off += u64::from(pending);
-        self.state.tally.events += u64::from(pending || std::mem::take(&mut self.state.open_line));
+        self.state.open_line |= pending;
+        self.state.end_line();
     }
 
     /// The rows that were not handed over yet.
@@ -367,6 +506,7 @@ impl State {
 
     /// Moves on over bytes that are not matched.
     fn pass(&mut self, bytes: &[u8]) {
+        self.events.pass(bytes);
         self.offset += self.source_len(bytes);
         self.lines(memchr::memchr_iter(b'\n', bytes).count() as u64, bytes);
     }
@@ -374,10 +514,18 @@ impl State {
     fn lines(&mut self, lf: u64, bytes: &[u8]) {
         self.line += lf;
         self.tally.lf += lf;
-        self.tally.events += lf;
+        if !self.events.envelope().is_unwrapped() {
+            self.tally.events += lf;
+        }
         if let Some(last) = bytes.last() {
             self.open_line = *last != b'\n';
         }
+    }
+
+    /// The last line ends with the source.
+    fn end_line(&mut self) {
+        let is_open = std::mem::take(&mut self.open_line);
+        self.tally.events += u64::from(is_open && !self.events.envelope().is_unwrapped());
     }
 
     /// Looks at a block and searches it; `survey` is memory for what the look finds.
@@ -389,10 +537,12 @@ impl State {
         } else {
             self.count_controls(block, &survey.census, framing.terminal);
         }
-        let mut visit =
-            Visit { counted: 0, line: self.line, offset: self.offset, state: self, block, survey, emit, go_on: true };
-        matcher.block(cache, block, survey, &mut visit);
+        let wrapped = Wrapped { envelope: self.events.envelope(), is_open: self.events.is_open() };
+        let (line, offset) = (self.line, self.offset);
+        let mut visit = Visit { counted: 0, line, offset, state: self, block, survey, emit, record: None, go_on: true };
+        matcher.block(cache, block, survey, wrapped, &mut visit);
         let go_on = visit.go_on;
+        self.events.end_block(block, self.offset);
         self.tally.records += framing.count(block, &survey.census);
         self.offset += self.source_len(block);
         self.lines(survey.census.lf, block);
@@ -443,10 +593,21 @@ struct Visit<'a, 'e> {
     counted: usize,
     line: u64,
     offset: u64,
+    /// Where the record begins whose event is at hand.
+    record: Option<usize>,
     go_on: bool,
 }
 
 impl Visit<'_, '_> {
+    /// Line and offset of a record's first byte; of its event's in unwrapped text.
+    fn place(&mut self, at: usize) -> (u64, u64) {
+        self.locate(at);
+        match self.state.events.piece(self.offset) {
+            Some(piece) => (piece.line, piece.offset),
+            None => (self.line, self.offset),
+        }
+    }
+
     /// Moves line and offset on to a record's first byte.
     fn locate(&mut self, at: usize) {
         if at == self.counted {
@@ -466,7 +627,11 @@ fn example<'a>(
     text: Option<&'a str>,
 ) -> impl FnOnce() -> Example + use<'a> {
     let (source, line) = (state.source, state.line);
-    move || Example::new(source, line + survey.count_lf(0..record.start), text.unwrap_or_default())
+    let piece = state.events.piece(state.offset + record.start as u64).map(|piece| piece.line);
+    move || {
+        let line = piece.unwrap_or_else(|| line + survey.count_lf(0..record.start));
+        Example::new(source, line, text.unwrap_or_default())
+    }
 }
 
 impl Visitor for Visit<'_, '_> {
@@ -497,10 +662,15 @@ impl Visitor for Visit<'_, '_> {
     }
 
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
-        self.locate(record.start);
-        self.go_on &= self.state.found(self.line, self.offset, text, found);
+        let (line, offset) = self.place(record.start);
+        if self.state.tells_event && self.record != Some(record.start) {
+            self.record = Some(record.start);
+            let event = self.state.events.of(self.block, record.start, self.state.offset);
+            self.state.event.clone_from(event);
+        }
+        self.go_on &= self.state.found(line, offset, text, found);
         // One record may fill the labels of thousands of definitions.
-        if self.state.long && self.state.rows.size() >= MAX_ROWS_BYTES {
+        if (self.state.long || self.state.event.is_named()) && self.state.rows.size() >= MAX_ROWS_BYTES {
             self.go_on &= (self.emit)(self.state.take_rows());
         }
         self.go_on
@@ -511,8 +681,7 @@ impl Visitor for Visit<'_, '_> {
     }
 
     fn over_budget(&mut self, record: &Range<usize>, metric: MetricId) {
-        self.locate(record.start);
-        let (source, line) = (self.state.source, self.line);
+        let (source, (line, _)) = (self.state.source, self.place(record.start));
         self.state.definitions[metric].get_or_insert_default().over_budget.add(|| Example::new(source, line, ""));
     }
 
@@ -614,8 +783,20 @@ impl State {
             definition: found.metric as u32,
             number: found.number,
         });
+        if self.tells_event {
+            if self.event.time.is_some() || !rows.times.is_empty() {
+                let row = rows.points.len() - 1;
+                rows.times.resize(row, NO_TIME);
+                rows.times.push(self.event.time.unwrap_or(NO_TIME));
+                self.tally.ambiguous += u64::from(self.event.is_ambiguous);
+            }
+            self.tally.foreign += u64::from(self.event.is_foreign);
+        }
         if self.more {
             self.more_columns(text, found);
+        }
+        if self.origin || (self.tells_event && self.event.is_named()) {
+            self.origin_columns(text, found);
         }
     }
 
@@ -633,11 +814,19 @@ impl State {
         for (column, group) in rows.labels.iter_mut().zip(&metric.labels) {
             column.push(label(*group));
         }
-        if self.origin {
-            for (column, group) in rows.origin.iter_mut().zip(metric.origin) {
-                column.push(label(group));
-            }
-            rows.rank.push(label(metric.rank).and_then(|rank| rank.trim().parse().ok()));
+    }
+
+    /// `job`, `host`, `stream` and `rank`: a label fills them, else what is known of the event.
+    #[inline(never)]
+    fn origin_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
+        let (metric, rows, names) = (&self.metrics[found.metric], &mut self.rows, &self.event.names);
+        let row = rows.points.len() - 1;
+        let label = |group: Option<usize>| Some(&text.text[found.group(group?)?]);
+        let told = [&names.job, &names.host, &names.stream];
+        for ((column, group), told) in rows.origin.iter_mut().zip(metric.origin).zip(told) {
+            column.add_text(row, label(group).or(told.as_deref()));
         }
+        let rank = label(metric.rank).and_then(|rank| rank.trim().parse::<i32>().ok());
+        rows.rank.add_number(row, rank.or(self.event.rank).map(i64::from));
     }
 }

@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | definitions | `definition`, `dialect` | names and Python-`re` patterns, translated and checked |
 //! | bytes | `source`, `encoding` | files, decompressed; UTF-16 transcoded |
+//! | wrappings | `envelope`, `event`, `timestamp` | what shippers put around messages: when, who, where |
 //! | records | `record` | blocks of whole records, whatever the chunks |
 //! | one pass | `survey` | record ends, line feeds, escapes and places of literals of a block |
 //! | candidates | `prefilter` | literals that a match must hold |
@@ -41,7 +42,9 @@ mod decoder;
 mod definition;
 mod dialect;
 mod encoding;
+mod envelope;
 mod error;
+mod event;
 mod extract;
 mod finder;
 mod matcher;
@@ -56,6 +59,7 @@ mod scan;
 mod schema;
 mod source;
 mod survey;
+mod timestamp;
 mod unit;
 mod value;
 
@@ -63,8 +67,9 @@ pub use context::{ContextColumn, ContextType, MAX_CONTEXT_COLUMNS};
 pub use decoder::{Decoder, Reader};
 pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
 pub use dialect::{Syntax, SyntaxKind, Warning};
+pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
-pub use extract::{ExtractOptions, OnReject, Rejected};
+pub use extract::{EnvelopeOptions, ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
 pub use matcher::{Cache, Matcher, Strategy};
 pub use report::{
@@ -73,5 +78,6 @@ pub use report::{
 pub use scan::{Scan, ScanError, ScanOptions};
 pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
 pub use source::{Compression, Decompressed, SourceFile, detect};
+pub use timestamp::Zone;
 pub use unit::{Source, Sources};
 pub use value::{NumberMode, Reject};

@@ -20,7 +20,7 @@ use crate::{
     report::Tally,
     rows::Rows,
     source::Pool,
-    unit::{self, Source, Unit},
+    unit::{self, Opening, Source, Unit},
 };
 
 /// Undelivered rows, in bytes and per thread, at which workers wait.
@@ -169,11 +169,11 @@ impl Shared {
     }
 
     /// The unit to work on: the claimed one, or the first of the source that is opened for it.
-    pub fn take_up(&self, claim: Claim, split_bytes: u64) -> Option<Unit> {
+    pub fn take_up(&self, claim: Claim, opening: Opening) -> Option<Unit> {
         match claim {
             Claim::Unit(unit) => Some(unit),
             Claim::Source(index, source) => {
-                let units = guarded(|| unit::open(index, self.labels.value(index), source, split_bytes, &self.pool))
+                let units = guarded(|| unit::open(index, self.labels.value(index), source, opening, &self.pool))
                     .unwrap_or_else(Err);
                 self.opened(index, units)
             }

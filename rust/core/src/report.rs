@@ -241,6 +241,12 @@ pub struct SourceReport {
     pub compression: &'static str,
     /// Name of the encoding.
     pub encoding: &'static str,
+    /// Name of what wraps its messages.
+    pub envelope: &'static str,
+    /// Points in lines that lack what the wrapping puts there, and events that had to be taken as they are.
+    pub foreign: u64,
+    /// Points with a time that the zone's clocks showed twice or never.
+    pub ambiguous_times: u64,
     /// Why the source was not read to its end.
     pub error: Option<String>,
     /// What looked odd about it.
@@ -263,6 +269,11 @@ pub(crate) struct Tally {
     pub definitions: Vec<(usize, DefinitionReport)>,
     pub rejects: Vec<RejectedText>,
     pub context: Vec<ContextTally>,
+    /// Rows of lines that lack what the wrapping puts there.
+    pub foreign: u64,
+    /// Rows with a time that clocks showed twice or never.
+    pub ambiguous: u64,
+    pub envelope: &'static str,
     pub compression: &'static str,
     pub encoding: &'static str,
     pub warning: Option<String>,
@@ -306,6 +317,13 @@ pub struct Report {
     /// Definitions whose list of sources without a point is not full.
     missing: Vec<usize>,
     carried: Carried,
+}
+
+impl Tally {
+    /// Counts events that had to be taken as they are.
+    pub fn unwrapped_foreign<'a>(&mut self, pieces: impl Iterator<Item = &'a crate::envelope::Piece>) {
+        self.foreign += pieces.count() as u64;
+    }
 }
 
 impl Report {
@@ -399,6 +417,12 @@ impl Report {
             current.encoding = tally.encoding;
         }
         current.compression = tally.compression;
+        if current.envelope.is_empty() {
+            // Later splits may have no line of their own.
+            current.envelope = tally.envelope;
+        }
+        current.foreign += tally.foreign;
+        current.ambiguous_times += tally.ambiguous;
         current.warning = current.warning.take().or(tally.warning);
     }
 

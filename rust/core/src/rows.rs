@@ -92,9 +92,9 @@ impl ContextValues {
     }
 }
 
-/// Rows of a context column: neighbours that have the same are one run.
+/// A column of which neighbouring rows often have the same value: these are one run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ContextRuns {
+pub(crate) struct Runs {
     runs: Vec<Run>,
     text_bytes: usize,
 }
@@ -116,10 +116,45 @@ pub(crate) enum Holds {
     Open,
 }
 
-impl ContextRuns {
+impl Runs {
     /// What the last row holds.
     pub fn last(&self) -> Option<&Holds> {
         self.runs.last().map(|run| &run.holds)
+    }
+
+    /// Adds the row of this number with a text; rows before it that were not added have none.
+    pub fn add_text(&mut self, row: usize, text: Option<&str>) {
+        self.pad(row, text.is_some());
+        match (self.last(), text) {
+            (None, None) => {}
+            (Some(Holds::Value(ContextValue::String(last))), Some(text)) if **last == *text => self.repeat(),
+            (Some(Holds::Null), None) => self.repeat(),
+            (_, Some(text)) => self.push(Holds::Value(ContextValue::String(text.into()))),
+            (_, None) => self.push(Holds::Null),
+        }
+    }
+
+    /// The same with a number.
+    pub fn add_number(&mut self, row: usize, number: Option<i64>) {
+        self.pad(row, number.is_some());
+        match (self.last(), number) {
+            (None, None) => {}
+            (Some(Holds::Value(ContextValue::Int64(last))), Some(number)) if *last == number => self.repeat(),
+            (Some(Holds::Null), None) => self.repeat(),
+            (_, Some(number)) => self.push(Holds::Value(ContextValue::Int64(number))),
+            (_, None) => self.push(Holds::Null),
+        }
+    }
+
+    /// Adds rows without a value, up to one that has some.
+    fn pad(&mut self, row: usize, is_needed: bool) {
+        let len = self.runs.last().map_or(0, |run| run.end);
+        if len < row && (is_needed || len > 0) {
+            match self.runs.last_mut() {
+                Some(Run { end, holds: Holds::Null }) => *end = row,
+                _ => self.runs.push(Run { end: row, holds: Holds::Null }),
+            }
+        }
     }
 
     /// Adds a row with the same as the last one.
@@ -173,14 +208,19 @@ pub(crate) struct Rows {
     pub points: Vec<Point>,
     /// Empty while all values are valid.
     pub valid: Vec<bool>,
+    /// Microseconds since 1970, or [`NO_TIME`]; empty while no row has one.
+    pub times: Vec<i64>,
     /// Empty where no column asks for it, like all below.
     pub text: Strings,
     pub labels: Vec<Strings>,
-    /// `job`, `host` and `stream`.
-    pub origin: [Strings; 3],
-    pub rank: Vec<Option<i32>>,
-    pub context: Vec<ContextRuns>,
+    /// `job`, `host` and `stream`; no longer than to the last row that has one.
+    pub origin: [Runs; 3],
+    pub rank: Runs,
+    pub context: Vec<Runs>,
 }
+
+/// Stands for a time that is not known.
+pub(crate) const NO_TIME: i64 = i64::MIN;
 
 /// Memory of points that were copied, for the next ones: the system clears new memory page by page.
 #[derive(Debug, Clone, Default)]
@@ -213,8 +253,8 @@ impl Rows {
 
     /// Bytes held, about: what back-pressure counts.
     pub fn size(&self) -> usize {
-        let strings = self.labels.iter().chain(&self.origin).chain([&self.text]);
-        let context = self.context.iter().map(ContextRuns::size).sum::<usize>();
+        let strings = self.labels.iter().chain([&self.text]);
+        let context = self.context.iter().map(Runs::size).sum::<usize>();
         self.len() * 48
             + context
             + strings.map(|strings| strings.bytes.len() + strings.offsets.len() * 5).sum::<usize>()

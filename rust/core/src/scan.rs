@@ -23,13 +23,13 @@ use arrow_schema::SchemaRef;
 use crate::{
     batch::Batcher,
     error::Error,
-    extract::{Emit, ExtractOptions, Extractor, OnReject, Rejected},
+    extract::{Emit, EnvelopeOptions, ExtractOptions, Extractor, OnReject, Rejected},
     matcher::Matcher,
     queue::{ACCOUNT_BYTES, Claim, Ended, Queue, Shared, Taken, guarded},
     report::Report,
     rows::{Rows, Spare},
     schema::{ColumnOptions, Columns},
-    unit::{Source, Sources, Step, Unit},
+    unit::{Opening, Source, Sources, Step, Unit},
 };
 
 /// A worker without work looks again after this time, or when something changes.
@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_millis(20);
 pub struct ScanOptions {
     /// How bytes become rows.
     pub extract: ExtractOptions,
+    /// What wraps the messages.
+    pub envelope: EnvelopeOptions,
     /// The columns.
     pub columns: ColumnOptions,
     /// Worker threads; 0 for as many as there are cores, 1 for none beside the caller's.
@@ -56,6 +58,7 @@ impl Default for ScanOptions {
     fn default() -> Self {
         Self {
             extract: ExtractOptions::default(),
+            envelope: EnvelopeOptions::default(),
             columns: ColumnOptions::default(),
             threads: 0,
             split_bytes: 8 << 20,
@@ -121,7 +124,7 @@ struct Inline {
 /// Runs one unit to its end on a worker thread.
 fn work(shared: &Shared, extractor: &mut Extractor, mut unit: Unit, block: usize) {
     let place = (unit.source, unit.split);
-    unit.begin(extractor);
+    unit.begin(extractor, shared.labels.value(unit.source));
     while !shared.stopped() {
         if let Some(ended) = step(shared, extractor, &mut unit, block, &mut |rows| shared.deliver(place, rows)) {
             return shared.end(place, ended);
@@ -148,7 +151,7 @@ fn step(shared: &Shared, extractor: &mut Extractor, unit: &mut Unit, block: usiz
 fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, emit: Emit) -> Ended {
     let mut rejected = extractor.take_rejected();
     if error.is_some() {
-        extractor.cut_off();
+        extractor.cut_off(emit);
     } else if rejected.is_none() {
         extractor.finish(emit);
         rejected = extractor.take_rejected();
@@ -164,7 +167,7 @@ fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, em
     Ended { tally, error, rejected }
 }
 
-fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: usize) {
+fn worker(shared: &Shared, mut extractor: Extractor, opening: Opening, block: usize) {
     while !shared.stopped() {
         let mut queue = shared.lock();
         let claim = queue.claim(false);
@@ -176,7 +179,7 @@ fn worker(shared: &Shared, mut extractor: Extractor, split_bytes: u64, block: us
             continue;
         }
         drop(queue);
-        let Some(unit) = shared.take_up(claim, split_bytes) else { continue };
+        let Some(unit) = shared.take_up(claim, opening) else { continue };
         let place = (unit.source, unit.split);
         if let Err(error) = guarded(|| work(shared, &mut extractor, unit, block)) {
             shared.end(place, Ended { tally: extractor.take_tally(), error: Some(error), rejected: None });
@@ -279,9 +282,9 @@ impl Scan {
     fn start(&mut self) {
         for number in 0..std::mem::take(&mut self.unstarted) {
             let (shared, extractor) = (self.shared.clone(), self.extractor());
-            let (split, block) = (self.options.split_bytes, self.options.extract.block_bytes);
+            let (opening, block) = (self.opening(), self.options.extract.block_bytes);
             let builder = thread::Builder::new().name(format!("metricsieve-{number}"));
-            if builder.spawn(move || worker(&shared, extractor, split, block)).is_err() {
+            if builder.spawn(move || worker(&shared, extractor, opening, block)).is_err() {
                 break;
             }
             self.workers += 1;
@@ -289,7 +292,13 @@ impl Scan {
     }
 
     fn extractor(&self) -> Extractor {
-        Extractor::new(self.matcher.clone(), self.batcher.columns(), self.options.extract, self.spare.clone())
+        let ScanOptions { extract, envelope, .. } = &self.options;
+        let (matcher, spare) = (self.matcher.clone(), self.spare.clone());
+        Extractor::new(matcher, self.batcher.columns(), *extract, envelope.clone(), spare)
+    }
+
+    fn opening(&self) -> Opening {
+        Opening { split_bytes: self.options.split_bytes, envelope: self.options.envelope.envelope }
     }
 
     fn is_running(&self) -> bool {
@@ -398,9 +407,9 @@ impl Scan {
             } else {
                 shared.lock().claim(true)
             };
-            inline.unit = shared.take_up(claim, self.options.split_bytes);
+            inline.unit = shared.take_up(claim, self.opening());
             if let Some(unit) = &inline.unit {
-                unit.begin(&mut inline.extractor);
+                unit.begin(&mut inline.extractor, shared.labels.value(unit.source));
             }
         }
         if let Some(mut unit) = inline.unit.take() {

@@ -16,14 +16,15 @@ use memchr::memchr;
 
 use crate::{
     encoding::{Encoding, sniff},
+    envelope::{self, Envelope},
     extract::{Emit, Extractor},
     source::{Compression, Decompressed, Pool, SourceFile, detect},
 };
 
 /// Read past a split's end at a time, looking for the end of its last line.
 const OVERREAD: usize = 64 << 10;
-/// Bytes that tell compression and encoding.
-const HEAD: usize = 64;
+/// Bytes of a line that are looked at for what wraps its message.
+const LINE_HEAD: usize = 1024;
 /// Read of a stream at first, until its encoding is known: the buffer for it is made and cleared for each
 /// stream. As a whole block it took a tenth of the time that a source of 10 KB takes.
 const FIRST: usize = 16 << 10;
@@ -93,11 +94,22 @@ impl<L: AsRef<str>> FromIterator<(L, Source)> for Sources {
 pub(crate) struct Unit {
     pub source: usize,
     pub split: usize,
+    /// When the source was last written to, in microseconds since 1970.
+    written: Option<i64>,
     input: Input,
 }
 
+/// How sources are opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening {
+    /// Plain files are cut into pieces of this size.
+    pub split_bytes: u64,
+    /// What wraps the messages, if it was said.
+    pub envelope: Option<Envelope>,
+}
+
 enum Input {
-    Range { file: Arc<SourceFile>, start: u64, at: u64, end: u64, state: RangeState },
+    Range { file: Arc<SourceFile>, start: u64, at: u64, end: u64, state: RangeState, envelope: Option<Envelope> },
     Memory { bytes: Arc<dyn AsRef<[u8]> + Send + Sync>, at: usize },
     Stream { reader: Box<Decompressed<Box<dyn Read + Send>>>, begun: bool },
 }
@@ -130,13 +142,13 @@ pub(crate) fn open(
     index: usize,
     label: &str,
     source: Source,
-    split_bytes: u64,
+    opening: Opening,
     pool: &Arc<Pool>,
 ) -> io::Result<Vec<Unit>> {
-    let unit = |input| Ok(vec![Unit { source: index, split: 0, input }]);
+    let unit = |input| Ok(vec![Unit { source: index, split: 0, written: None, input }]);
     match source {
-        Source::Path(path) => open_file(index, &path, split_bytes, pool),
-        Source::AtLabel => open_file(index, Path::new(label), split_bytes, pool),
+        Source::Path(path) => open_file(index, &path, opening, pool),
+        Source::AtLabel => open_file(index, Path::new(label), opening, pool),
         Source::Bytes(bytes) => {
             if detect((*bytes).as_ref()) == Compression::None {
                 return unit(Input::Memory { bytes, at: 0 });
@@ -149,15 +161,16 @@ pub(crate) fn open(
     }
 }
 
-fn open_file(index: usize, path: &Path, split_bytes: u64, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
-    let unit = |split, input| Unit { source: index, split, input };
+fn open_file(index: usize, path: &Path, opening: Opening, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
     let mut file = SourceFile::open(path)?;
+    let written = file.written();
+    let unit = |split, input| Unit { source: index, split, written, input };
     // A file of 0 bytes may still have content (`/proc`).
     if !file.is_regular() || file.is_empty() {
         let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
         return Ok(vec![unit(0, Input::stream(Decompressed::new(reader)?))]);
     }
-    let head = file.take_in(HEAD)?;
+    let head = file.take_in(envelope::HEAD + 3)?;
     if detect(&head) != Compression::None {
         let len = file.len();
         let reader: Box<dyn Read + Send> = match file.content() {
@@ -167,15 +180,20 @@ fn open_file(index: usize, path: &Path, split_bytes: u64, pool: &Arc<Pool>) -> i
         let reader = Decompressed::of_known_length(reader, len, pool.clone())?;
         return Ok(vec![unit(0, Input::stream(reader))]);
     }
-    let whole = matches!(sniff(&head, true), Some(Encoding::Utf16Le | Encoding::Utf16Be));
-    let (len, size) = (file.len(), if whole { file.len() } else { split_bytes.max(1) });
+    let encoding = sniff(&head, true).unwrap_or(Encoding::Utf8);
+    let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
+    // What UTF-16 begins with is known once it is read.
+    let found = || (!is_wide).then(|| envelope::detect(&head[encoding.bom_len() as usize..]));
+    let envelope = opening.envelope.or_else(found);
+    let is_whole = is_wide || envelope.is_some_and(|envelope| !envelope.is_splittable());
+    let (len, size) = (file.len(), if is_whole { file.len() } else { opening.split_bytes.max(1) });
     let file = Arc::new(file);
     let starts = (0..len).step_by(usize::try_from(size).unwrap_or(usize::MAX));
     let units = starts.enumerate().map(|(split, start)| {
         let state = if start == 0 { RangeState::Read } else { RangeState::Skip };
         // To see whether a line starts at `start`, look at the byte before it.
         let at = start.saturating_sub(1);
-        unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state })
+        unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state, envelope })
     });
     Ok(units.collect())
 }
@@ -190,8 +208,12 @@ impl AsRef<[u8]> for Shared {
 
 impl Unit {
     /// Prepares the extractor for this unit.
-    pub fn begin(&self, extractor: &mut Extractor) {
-        extractor.begin(self.source, 0);
+    pub fn begin(&self, extractor: &mut Extractor, label: &str) {
+        let known = match &self.input {
+            Input::Range { envelope, .. } => *envelope,
+            _ => None,
+        };
+        extractor.begin(self.source, label, self.written, known);
     }
 
     /// Reads and extracts one piece.
@@ -223,18 +245,19 @@ impl Unit {
                     Some(_) => Step::Read(reader.compressed_bytes() - before),
                 })
             }
-            Input::Range { file, start, at, end, state } => {
+            Input::Range { file, start, at, end, state, envelope } => {
+                let envelope = envelope.unwrap_or_default();
                 if *state == RangeState::Skip {
-                    match first_line(file, start, at, *end)? {
+                    match first_line(file, start, at, *end, envelope)? {
                         Some(line) => {
-                            extractor.begin(self.source, line);
+                            extractor.go_to(line, envelope);
                             *at = line;
                             *state = RangeState::Read;
                         }
                         None => return Ok(Step::Done(0)),
                     }
                 }
-                read_range(file, at, *end, extractor, block, emit)
+                read_range(file, at, *end, envelope, extractor, block, emit)
             }
         }
     }
@@ -248,8 +271,23 @@ impl Unit {
     }
 }
 
-/// Offset of the first line that starts in `start..end`; `at` is one byte before `start`.
-fn first_line(file: &SourceFile, start: &u64, at: &mut u64, end: u64) -> io::Result<Option<u64>> {
+/// Whether an event begins with the line at `at`.
+fn begins_event(file: &SourceFile, at: u64, envelope: Envelope) -> io::Result<bool> {
+    if !envelope.is_continued() {
+        return Ok(true);
+    }
+    let (mut head, mut len) = ([0; LINE_HEAD], 0);
+    while len < LINE_HEAD {
+        match file.read_at(&mut head[len..], at + len as u64)? {
+            0 => break,
+            more => len += more,
+        }
+    }
+    Ok(envelope.prefix(&head[..len]).is_some())
+}
+
+/// Offset of the first event whose line starts in `start..end`; `at` is one byte before `start`.
+fn first_line(file: &SourceFile, start: &u64, at: &mut u64, end: u64, envelope: Envelope) -> io::Result<Option<u64>> {
     debug_assert_eq!(*at + 1, *start);
     let mut chunk = vec![0; OVERREAD];
     // A line that starts at `end` or later belongs to a later split.
@@ -259,10 +297,16 @@ fn first_line(file: &SourceFile, start: &u64, at: &mut u64, end: u64) -> io::Res
         if len == 0 {
             return Err(shrank());
         }
-        if let Some(lf) = memchr(b'\n', &chunk[..len]) {
-            return Ok(Some(*at + lf as u64 + 1));
+        match memchr(b'\n', &chunk[..len]) {
+            Some(lf) => {
+                let line = *at + lf as u64 + 1;
+                if begins_event(file, line, envelope)? {
+                    return Ok(Some(line));
+                }
+                *at = line;
+            }
+            None => *at += len as u64,
         }
-        *at += len as u64;
     }
     Ok(None)
 }
@@ -271,6 +315,7 @@ fn read_range(
     file: &SourceFile,
     at: &mut u64,
     end: u64,
+    envelope: Envelope,
     extractor: &mut Extractor,
     block: usize,
     emit: Emit,
@@ -281,9 +326,10 @@ fn read_range(
         return Ok(Step::Done(0));
     }
     if last {
-        // Only until the line that began in the range is complete.
+        // Only until the event that began in the range is complete.
         let mut before = [0];
-        if *at == end && file.read_at(&mut before, end - 1)? == 1 && before[0] == b'\n' {
+        let begins_line = file.read_at(&mut before, *at - 1)? == 1 && before[0] == b'\n';
+        if begins_line && begins_event(file, *at, envelope)? {
             return Ok(Step::Done(0));
         }
         let mut chunk = vec![0; OVERREAD.min((known - *at) as usize)];
@@ -291,14 +337,10 @@ fn read_range(
         if len == 0 {
             return Err(shrank());
         }
-        *at += len as u64;
         let line = memchr(b'\n', &chunk[..len]);
         let piece = &chunk[..line.map_or(len, |lf| lf + 1)];
-        return Ok(match (extractor.push(piece, emit), line) {
-            (false, _) => Step::Stopped,
-            (true, Some(lf)) => Step::Done(lf as u64 + 1),
-            (true, None) => Step::Read(len as u64),
-        });
+        *at += piece.len() as u64;
+        return Ok(if extractor.push(piece, emit) { Step::Read(piece.len() as u64) } else { Step::Stopped });
     }
     let limit = block.min((end - *at) as usize);
     let (offset, mut len) = (*at, 0);

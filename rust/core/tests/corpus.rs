@@ -8,7 +8,7 @@ mod common;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
-use common::{Outcome, TempFile, assert_rejects_are_rows, decode, in_memory, scan};
+use common::{Options, Outcome, TempFile, assert_rejects_are_rows, decode, in_memory, scan};
 use metricsieve_core::{
     Definition, DefinitionReport, DefinitionSet, ExtractOptions, Group, Matcher, Matches, NumberMode, Reject, Strategy,
 };
@@ -140,16 +140,17 @@ impl Case {
         Arc::new(DefinitionSet::new(definitions, terminal).unwrap_or_else(|errors| panic!("{}: {errors:?}", self.name)))
     }
 
-    fn options(&self, block_bytes: usize) -> ExtractOptions {
+    fn options(&self, block_bytes: usize) -> Options {
         let plain = ExtractOptions::default();
-        ExtractOptions {
+        let extract = ExtractOptions {
             number: self.number.as_deref().map_or(plain.number, number_mode),
             max_record_bytes: self.max_record_bytes.unwrap_or(plain.max_record_bytes),
             block_bytes,
             batch_rows: block_bytes,
             judged_after: block_bytes as u64,
             ..plain
-        }
+        };
+        Options { extract, ..Options::default() }
     }
 
     fn check(&self, outcome: &Outcome, how: &str) {

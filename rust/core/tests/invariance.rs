@@ -8,9 +8,9 @@ mod common;
 
 use std::{cell::Cell, collections::HashSet, sync::Arc};
 
-use common::{TempFile, assert_rejects_are_rows, decode, in_memory, scan};
+use common::{Options, TempFile, assert_rejects_are_rows, decode, in_memory, scan};
 use metricsieve_core::{
-    ContextColumn, ContextType, Definition, DefinitionSet, ExtractOptions, Matcher, Matches, NumberMode,
+    ContextColumn, ContextType, Definition, DefinitionSet, Envelope, ExtractOptions, Matcher, Matches, NumberMode,
     Strategy as Search,
 };
 use proptest::{
@@ -72,7 +72,20 @@ const VALUES: [Piece; 9] = [
     ("()", &[""]),
 ];
 
-const NOISE: [&[u8]; 44] = [
+const NOISE: [&[u8]; 57] = [
+    b"2023-05-19T21:07:06.123Z ",
+    b"\n2023-05-19T21:07:07.123Z ",
+    b"\n2023-05-19T21:07:07.5+00:00 j/algo-1-1574293123 ",
+    b"\n2023-05-19T21:07:08 ",
+    b"\nalgo-2-qz8z7_1  | ",
+    b"\n\x1b[34m",
+    b"\x1b[0m\n\x1b[35m",
+    b"\nj/algo-1-1574293123 2019-11-20 23:45:24.7 +0000 UTC ",
+    b"\n[1,mpirank:8,algo-3]<stderr>:",
+    b"\n2019-04-30T02:12:41.8443515Z stdout P ",
+    b"\n2019-04-30T02:12:42Z stderr F ",
+    b"\n2023-10-29 02:30:00,123 INFO ",
+    b"\n[05/19/2023 21:07:06 INFO 1402] ",
     b"\n",
     b"\n",
     b"\r\n",
@@ -147,7 +160,7 @@ struct Case {
     context: Vec<ContextColumn>,
     terminal: bool,
     data: Vec<u8>,
-    options: ExtractOptions,
+    options: Options,
     chunks: Vec<usize>,
     blocks: [usize; 2],
     split_bytes: u64,
@@ -173,7 +186,8 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let options = (select(&[1 << 20, 1 << 20, 40, 12, 3][..]), 1..5_usize);
+    let wrapping = proptest::option::of(select(&Envelope::ALL[..]));
+    let options = (select(&[1 << 20, 1 << 20, 40, 12, 3][..]), 1..5_usize, wrapping);
     let ways = (vec(1..24_usize, 1..6), [1..48_usize, 1..4096_usize], 1..64_u64, 2..5_usize);
     let encoding = select(
         &[Encoding::Bytes, Encoding::Bytes, Encoding::Bytes, Encoding::Utf8Mark, Encoding::Utf16Le, Encoding::Utf16Be]
@@ -187,7 +201,7 @@ fn case() -> impl Strategy<Value = Case> {
             (mut made, columns, kinds),
             parts,
             terminal,
-            (max_record_bytes, batch_rows),
+            (max_record_bytes, batch_rows, envelope),
             (chunks, blocks, split_bytes, threads),
             encoding,
         )| {
@@ -226,7 +240,8 @@ fn case() -> impl Strategy<Value = Case> {
             }
             // Literals of half of the cases are judged, and changed, after every few bytes.
             let judged_after = if threads % 2 == 0 { 1 } else { 1 << 20 };
-            let options = ExtractOptions { max_record_bytes, batch_rows, judged_after, ..ExtractOptions::default() };
+            let extract = ExtractOptions { max_record_bytes, batch_rows, judged_after, ..ExtractOptions::default() };
+            let options = Options { extract, envelope };
             Case {
                 definitions,
                 context,
@@ -297,7 +312,8 @@ fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() 
                 let whole = decode(matcher, &case.data, &[], case.options);
                 expected.assert_same(&whole, &format!("{name}, whole"));
                 for block_bytes in case.blocks {
-                    let options = ExtractOptions { block_bytes, ..case.options };
+                    let extract = ExtractOptions { block_bytes, ..case.options.extract };
+                    let options = Options { extract, ..case.options };
                     let chunked = decode(matcher, &case.data, &case.chunks, options);
                     expected.assert_same(&chunked, &format!("{name}, blocks of {block_bytes}, in chunks"));
                     let memory = scan(matcher, in_memory(&case.data), case.threads, 1, options);

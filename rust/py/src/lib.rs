@@ -18,9 +18,9 @@ use std::{
 };
 
 use metricsieve_core::{
-    ColumnOptions, ContextColumn, ContextType, Definition, DefinitionSet, Error, ExtractOptions, Finder, Group,
-    Matcher, Matches, NumberMode, OnReject, Pattern, Scan, ScanError, ScanOptions, Strategy, Strings, Syntax,
-    SyntaxKind,
+    ColumnOptions, ContextColumn, ContextType, Definition, DefinitionSet, Envelope, EnvelopeOptions, Error,
+    ExtractOptions, Finder, Group, Matcher, Matches, NumberMode, OnReject, Pattern, Scan, ScanError, ScanOptions,
+    Strategy, Strings, Syntax, SyntaxKind, Zone,
 };
 use pyo3::{
     IntoPyObjectExt, create_exception,
@@ -48,7 +48,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{CheckedPattern, Scanner, check_pattern, pattern_syntax};
+    use super::{CheckedPattern, Scanner, check_pattern, envelopes, pattern_syntax};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -197,6 +197,21 @@ fn definition(argument: DefinitionArg) -> PyResult<Definition> {
     })
 }
 
+fn known_envelope(name: &str) -> PyResult<Envelope> {
+    choice("envelope", name, &Envelope::ALL.map(|envelope| (envelope.name(), envelope)))
+}
+
+fn zone(name: &str) -> PyResult<Zone> {
+    let example = "name one of the tz database, such as 'Europe/Berlin', or an offset, such as '+02:00'";
+    Zone::new(name).ok_or_else(|| PyValueError::new_err(format!("timezone is '{name}', which is none: {example}")))
+}
+
+/// The names of what may wrap messages.
+#[pyfunction]
+fn envelopes() -> Vec<&'static str> {
+    Envelope::ALL.map(Envelope::name).into()
+}
+
 /// A context column: its name, its patterns, the name of its type.
 type ContextArg = (String, Vec<String>, String);
 
@@ -221,7 +236,7 @@ struct Scanner {
 impl Scanner {
     #[new]
     #[pyo3(signature = (definitions, sources, *, normalize, number, on_reject, line_numbers, columns, strings, ordered,
-        threads, batch_rows, max_record_bytes, patterns=None, context=None, strategy=None, block_bytes=None, split_bytes=None))]
+        threads, batch_rows, max_record_bytes, patterns=None, context=None, envelope=None, message_key=None, timezone=None, strategy=None, block_bytes=None, split_bytes=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -239,6 +254,9 @@ impl Scanner {
         max_record_bytes: usize,
         patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
         context: Option<Vec<ContextArg>>,
+        envelope: Option<&str>,
+        message_key: Option<String>,
+        timezone: Option<&str>,
         strategy: Option<&str>,
         block_bytes: Option<usize>,
         split_bytes: Option<u64>,
@@ -258,6 +276,11 @@ impl Scanner {
                 block_bytes: block_bytes.unwrap_or(defaults.extract.block_bytes).max(1),
                 batch_rows: batch_rows.max(1),
                 ..defaults.extract
+            },
+            envelope: EnvelopeOptions {
+                envelope: envelope.map(known_envelope).transpose()?,
+                message_key: message_key.map(Into::into),
+                zone: timezone.map_or(Ok(Zone::default()), zone)?,
             },
             columns: ColumnOptions {
                 columns,

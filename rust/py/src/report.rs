@@ -131,7 +131,9 @@ fn source_dict<'py>(py: Python<'py>, source: &SourceReport, labels: &StringArray
     dict.set_item("source", labels.value(source.source))?;
     dict.set_item("compression", source.compression)?;
     dict.set_item("encoding", source.encoding)?;
-    dict.set_item("envelope", "plain")?;
+    dict.set_item("envelope", source.envelope)?;
+    dict.set_item("foreign", source.foreign)?;
+    dict.set_item("ambiguous_times", source.ambiguous_times)?;
     dict.set_item("bytes", source.bytes)?;
     dict.set_item("records", source.records)?;
     dict.set_item("points", source.points)?;

@@ -11,6 +11,7 @@ use memchr::memrchr;
 use super::{Cache, Captures, Matcher, Search, Strategy, Task, Tasks, Visitor};
 use crate::{
     definition::MetricId,
+    envelope::Envelope,
     normalize::{Normalizer, Text},
     prefilter::Hit,
     survey::Survey,
@@ -27,6 +28,32 @@ pub(super) struct Surveyed<'a> {
     pub hits: &'a [Hit],
     /// Where escape sequences join what may be a literal, ascending.
     pub joins: &'a [usize],
+    pub wrapped: Wrapped,
+}
+
+/// How the block's lines are wrapped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wrapped {
+    pub envelope: Envelope,
+    /// Whether the block begins within a line.
+    pub is_open: bool,
+}
+
+impl Wrapped {
+    /// A record without the prefix that its line begins with.
+    #[inline]
+    pub fn strip(self, block: &[u8], record: Range<usize>) -> Range<usize> {
+        if self.envelope.is_stripped() { self.strip_prefix(block, record) } else { record }
+    }
+
+    fn strip_prefix(self, block: &[u8], record: Range<usize>) -> Range<usize> {
+        let begins_line = match record.start.checked_sub(1) {
+            Some(before) => block[before] == b'\n',
+            None => !self.is_open,
+        };
+        let prefix = if begins_line { self.envelope.prefix(&block[record.clone()]) } else { None };
+        record.start + prefix.map_or(0, |prefix| prefix.message)..record.end
+    }
 }
 
 /// A record of the block.
@@ -73,6 +100,7 @@ impl Matcher {
         search: &Search,
         surveyed: &Surveyed<'_>,
         place: &Place,
+        record: &Range<usize>,
         text: &Text<'_>,
         tasks: &mut Tasks,
         visitor: &mut impl Visitor,
@@ -89,7 +117,7 @@ impl Matcher {
                 let places = Some(&tasks[begin..begin + count]).filter(|_| search.choice(id) == 0);
                 if count == 0 { None } else { self.first_group(captures, id, text.text, places) }
             });
-            let fits = visitor.context(&place.record, column, found.map(|group| (text, group)));
+            let fits = visitor.context(record, column, found.map(|group| (text, group)));
             if self.strategy == Strategy::Exhaustive {
                 continue;
             }
@@ -130,9 +158,10 @@ impl Matcher {
             if !visitor.fits(record, block) {
                 return false;
             }
+            let record = surveyed.wrapped.strip(block, record.clone());
             let text = self.text(&block[record.clone()], &survey.census, normalizer);
             let group = ids.clone().find_map(|id| self.first_group(captures, id, text.text, None));
-            group.is_some_and(|group| visitor.context_before(record, column, (&text, group)))
+            group.is_some_and(|group| visitor.context_before(&record, column, (&text, group)))
         };
         let found = if self.context[column].clone().any(|id| self.is_without_literal(id)) {
             self.each_back(surveyed, start..end.at, records, &mut tells)
@@ -177,7 +206,7 @@ impl Matcher {
     /// The same for the records that may match a pattern with literals.
     fn candidates_back(
         &self,
-        Surveyed { block, survey, hits, joins }: &Surveyed<'_>,
+        Surveyed { block, survey, hits, joins, .. }: &Surveyed<'_>,
         start: usize,
         end: Edge,
         is_of_column: impl Fn(&Hit) -> bool,

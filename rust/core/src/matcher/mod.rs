@@ -37,6 +37,7 @@ use crate::{
 use captures::{Captures, Engine};
 use confirm::{Confirm, SetCaches};
 use direct::{Direct, Shared};
+pub(crate) use lookback::Wrapped;
 use lookback::{Lookback, Place, Surveyed};
 use search::{Learned, Search};
 use tasks::{CONFIRMED, Task, Tasks};
@@ -239,9 +240,16 @@ impl Matcher {
     }
 
     /// Finds all matches of a block that was surveyed with the same cache just before.
-    pub(crate) fn block(&self, cache: &mut Cache, block: &[u8], survey: &Survey, visitor: &mut impl Visitor) {
+    pub(crate) fn block(
+        &self,
+        cache: &mut Cache,
+        block: &[u8],
+        survey: &Survey,
+        wrapped: Wrapped,
+        visitor: &mut impl Visitor,
+    ) {
         if self.strategy == Strategy::Exhaustive {
-            return self.exhaustive(cache, &Surveyed { block, survey, hits: &[], joins: &[] }, visitor);
+            return self.exhaustive(cache, &Surveyed { block, survey, hits: &[], joins: &[], wrapped }, visitor);
         }
         cache.lookback.begin(self.context.len());
         let (mut hits, mut joins) = (std::mem::take(&mut cache.hits), std::mem::take(&mut cache.joins));
@@ -252,7 +260,7 @@ impl Matcher {
             prefilter.confirm(block, &survey.places, &mut hits);
             joins::find(prefilter, block, survey, &mut joins);
         }
-        let surveyed = Surveyed { block, survey, hits: &hits, joins: &joins };
+        let surveyed = Surveyed { block, survey, hits: &hits, joins: &joins, wrapped };
         if self.always.is_empty() {
             self.candidates(cache, &surveyed, visitor);
         } else {
@@ -274,7 +282,7 @@ impl Matcher {
 
     /// Jumps from candidate to candidate.
     fn candidates(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, visitor: &mut impl Visitor) {
-        let Surveyed { block, survey, hits, mut joins } = *surveyed;
+        let Surveyed { block, survey, hits, mut joins, .. } = *surveyed;
         let (search, looks_up) = (cache.search.clone(), !self.context.is_empty());
         let (mut from, mut hit) = (0, 0);
         loop {
@@ -338,10 +346,11 @@ impl Matcher {
 
     /// Tries the definitions whose literals stand in a record, and those without a literal.
     fn record(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, place: Place, visitor: &mut impl Visitor) -> bool {
-        let (block, record) = (surveyed.block, &place.record);
-        if !visitor.admits(record, block) {
+        let block = surveyed.block;
+        if !visitor.admits(&place.record, block) {
             return true;
         }
+        let record = &surveyed.wrapped.strip(block, place.record.clone());
         let Cache {
             search,
             learned,
@@ -385,7 +394,7 @@ impl Matcher {
         }
         tasks.sort();
         if !self.context.is_empty() && (!tasks.is_empty() || self.strategy == Strategy::Exhaustive) {
-            self.look_up(lookback, captures, search, surveyed, &place, &text, tasks, visitor);
+            self.look_up(lookback, captures, search, surveyed, &place, record, &text, tasks, visitor);
         }
         let mut matched = false;
         while let Some((metric, tasks)) = tasks.next() {

@@ -28,6 +28,7 @@ pub struct SourceFile {
     len: u64,
     regular: bool,
     id: Option<FileId>,
+    written: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl SourceFile {
                 len: 0,
                 regular: false,
                 id,
+                written: None,
             });
         }
         let file = File::open(path)?;
@@ -69,6 +71,7 @@ impl SourceFile {
             len: if regular { metadata.len() } else { 0 },
             regular,
             id: file_id(&metadata),
+            written: modified(&metadata),
         })
     }
 
@@ -93,6 +96,11 @@ impl SourceFile {
     /// Device and inode, where the platform has them.
     pub fn id(&self) -> Option<FileId> {
         self.id
+    }
+
+    /// When it was last written to, in microseconds since 1970, where that is known.
+    pub(crate) fn written(&self) -> Option<i64> {
+        self.written
     }
 
     /// Reads at a position, as many bytes as one call gives; 0 at the end of the file.
@@ -191,6 +199,11 @@ fn positional_read(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize
 #[cfg(windows)]
 fn positional_read(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+}
+
+fn modified(metadata: &fs::Metadata) -> Option<i64> {
+    let since = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_micros()).ok()
 }
 
 #[cfg(unix)]

@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arrow_array::{Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{
+    Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    UInt64Array,
+};
 use arrow_schema::DataType;
 use metricsieve_core::{
-    ColumnOptions, Decoder, DefinitionReport, ExtractOptions, Matcher, OnReject, Report, Scan, ScanOptions, Source,
-    Strings,
+    ColumnOptions, Decoder, DefinitionReport, Envelope, EnvelopeOptions, ExtractOptions, Matcher, OnReject, Report,
+    Scan, ScanOptions, Source, Strings, Zone,
 };
 
 /// A row; the value as bits, None for a reject.
@@ -20,6 +23,26 @@ pub struct Row {
     pub number: u32,
     pub text: Option<String>,
     pub context: Vec<Option<String>>,
+    /// Timestamp, job, host, stream, rank.
+    pub event: Vec<Option<String>>,
+}
+
+/// The label of the source.
+const LABEL: &str = "my-job/algo-7-1574293123";
+
+/// How a run reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    pub extract: ExtractOptions,
+    /// None: the beginning of the source tells.
+    pub envelope: Option<Envelope>,
+}
+
+impl Options {
+    fn envelope(self) -> EnvelopeOptions {
+        let zone = Zone::new("Europe/Berlin").expect("there is one");
+        EnvelopeOptions { envelope: self.envelope, zone, ..EnvelopeOptions::default() }
+    }
 }
 
 /// Rows and counts of a run.
@@ -77,11 +100,12 @@ impl Outcome {
 }
 
 const COLUMNS: [&str; 7] = ["metric", "value", "line", "offset", "definition", "match", "text"];
+const EVENT: [&str; 5] = ["timestamp", "job", "host", "stream", "rank"];
 
 fn columns(matcher: &Matcher) -> ColumnOptions {
     let context = matcher.definitions().context().iter().map(|column| column.name.clone());
     ColumnOptions {
-        columns: Some(COLUMNS.map(str::to_owned).into_iter().chain(context).collect()),
+        columns: Some(COLUMNS.into_iter().chain(EVENT).map(str::to_owned).chain(context).collect()),
         strings: Strings::Plain,
         ..ColumnOptions::default()
     }
@@ -97,6 +121,10 @@ fn shown(column: &dyn Array, row: usize) -> Option<String> {
     let any = column.as_any();
     column.is_valid(row).then(|| match column.data_type() {
         DataType::Int64 => any.downcast_ref::<Int64Array>().expect("as typed").value(row).to_string(),
+        DataType::Int32 => any.downcast_ref::<Int32Array>().expect("as typed").value(row).to_string(),
+        DataType::Timestamp(..) => {
+            any.downcast_ref::<TimestampMicrosecondArray>().expect("as typed").value(row).to_string()
+        }
         DataType::Float64 => any.downcast_ref::<Float64Array>().expect("as typed").value(row).to_string(),
         _ => any.downcast_ref::<StringArray>().expect("as typed").value(row).to_owned(),
     })
@@ -117,13 +145,15 @@ fn read(batch: &RecordBatch, rows: &mut Vec<Row>) {
         definition: definition.value(row),
         number: number.value(row),
         text: text.is_valid(row).then(|| text.value(row).to_owned()),
-        context: batch.columns()[COLUMNS.len()..].iter().map(|column| shown(column, row)).collect(),
+        event: batch.columns()[COLUMNS.len()..][..EVENT.len()].iter().map(|column| shown(column, row)).collect(),
+        context: batch.columns()[COLUMNS.len() + EVENT.len()..].iter().map(|column| shown(column, row)).collect(),
     }));
 }
 
 /// Feeds `data` to a decoder in chunks of these sizes, over and over.
-pub fn decode(matcher: &Arc<Matcher>, data: &[u8], chunks: &[usize], options: ExtractOptions) -> Outcome {
-    let mut decoder = Decoder::new(matcher.clone(), "log", columns(matcher), options).expect("the columns exist");
+pub fn decode(matcher: &Arc<Matcher>, data: &[u8], chunks: &[usize], options: Options) -> Outcome {
+    let decoder = Decoder::new(matcher.clone(), LABEL, columns(matcher), options.extract).expect("the columns exist");
+    let mut decoder = decoder.with_envelope(options.envelope());
     let mut rows = Vec::new();
     let (mut rest, mut sizes) = (data, chunks.iter().cycle());
     while !rest.is_empty() {
@@ -142,16 +172,17 @@ pub fn decode(matcher: &Arc<Matcher>, data: &[u8], chunks: &[usize], options: Ex
 }
 
 /// Scans one source.
-pub fn scan(
-    matcher: &Arc<Matcher>,
-    source: Source,
-    threads: usize,
-    split_bytes: u64,
-    extract: ExtractOptions,
-) -> Outcome {
-    let options = ScanOptions { extract, columns: columns(matcher), threads, split_bytes, ..ScanOptions::default() };
+pub fn scan(matcher: &Arc<Matcher>, source: Source, threads: usize, split_bytes: u64, options: Options) -> Outcome {
+    let options = ScanOptions {
+        extract: options.extract,
+        envelope: options.envelope(),
+        columns: columns(matcher),
+        threads,
+        split_bytes,
+        ..ScanOptions::default()
+    };
     let mut scan =
-        Scan::new(matcher.clone(), [("log", source)].into_iter().collect(), options).expect("the columns exist");
+        Scan::new(matcher.clone(), [(LABEL, source)].into_iter().collect(), options).expect("the columns exist");
     let mut rows = Vec::new();
     while !scan.is_over() {
         let batch = scan.next_batch(Duration::from_secs(60)).expect("no reject is an error");
@@ -167,8 +198,9 @@ pub fn in_memory(data: &[u8]) -> Source {
 }
 
 /// Panics unless, with a row for each reject, matches = points + rejects.
-pub fn assert_rejects_are_rows(matcher: &Arc<Matcher>, data: &[u8], options: ExtractOptions, expected: &Outcome) {
-    let all = decode(matcher, data, &[], ExtractOptions { on_reject: OnReject::Null, ..options });
+pub fn assert_rejects_are_rows(matcher: &Arc<Matcher>, data: &[u8], options: Options, expected: &Outcome) {
+    let extract = ExtractOptions { on_reject: OnReject::Null, ..options.extract };
+    let all = decode(matcher, data, &[], Options { extract, ..options });
     all.assert_conserved("a run with null rows");
     assert_eq!(all.rows.len() as u64, all.report.points() + all.report.rejected(), "matches = points + rejects");
     let points: Vec<&Row> = all.rows.iter().filter(|row| row.value.is_some()).collect();

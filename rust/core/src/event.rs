@@ -1,0 +1,319 @@
+//! What is known of the event that a record is part of: when, of which job, host and rank.
+//!
+//! [`Events`] is one thread's memory for the source that it reads. Events are looked at when a row needs them, back
+//! from its record: in the wrapping of its line, or of the line that its event began with; without a time there, in
+//! the message.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use memchr::{memchr, memrchr};
+
+use crate::{
+    envelope::{Envelope, Names, Piece, Prefix, Told, ends_colour, mpi},
+    record::Framing,
+    timestamp::{Clock, Time, Zone},
+};
+
+/// Bytes of a message that are looked at, and as many of what wraps it.
+const HEAD: usize = 512;
+/// Bytes of a line's end that are.
+const TAIL: usize = 16;
+
+/// What is known of an event.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Event {
+    /// Microseconds since 1970.
+    pub time: Option<i64>,
+    /// The time is one that clocks showed twice, or never.
+    pub is_ambiguous: bool,
+    pub names: Names,
+    pub rank: Option<i32>,
+    /// Its line lacks what the wrapping puts there.
+    pub is_foreign: bool,
+}
+
+impl Event {
+    /// Whether a name or a rank is known.
+    pub fn is_named(&self) -> bool {
+        self.rank.is_some() || self.names.job.is_some() || self.names.host.is_some() || self.names.stream.is_some()
+    }
+}
+
+/// Where an event's text begins in all of the text that was unwrapped, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Unwrapped {
+    at: u64,
+    /// The event's first byte in the source.
+    pub offset: u64,
+    /// The physical line of that byte, from 1.
+    pub line: u64,
+    event: Event,
+}
+
+/// One thread's memory of a source's events.
+#[derive(Debug)]
+pub(crate) struct Events {
+    envelope: Envelope,
+    framing: Framing,
+    clock: Clock,
+    /// For the times of wrappings, which are in UTC.
+    utc: Clock,
+    /// What the source's own name tells.
+    names: Names,
+    /// The event that the block's first line goes on.
+    before: Option<Event>,
+    /// The event of the line within which the block begins; whether it is of no event but its own.
+    open: Option<(Event, bool)>,
+    /// The line that was asked for last, and what was found; whether it is of no event but its own.
+    last: Option<(usize, Event, bool)>,
+    /// The stream whose name was read last.
+    named: Option<(Box<[u8]>, Names)>,
+    /// Beginning and end of the line that was passed over in pieces, up to now.
+    passed: Vec<u8>,
+    /// Of unwrapped text: the pieces from the block's first on, by their places in all of the text.
+    pieces: VecDeque<Unwrapped>,
+}
+
+impl Events {
+    pub fn new(clock: Clock, framing: Framing) -> Self {
+        Self {
+            envelope: Envelope::Plain,
+            framing,
+            clock,
+            utc: Clock::new(Zone::default()),
+            names: Names::default(),
+            before: None,
+            open: None,
+            last: None,
+            named: None,
+            passed: Vec::new(),
+            pieces: VecDeque::new(),
+        }
+    }
+
+    /// Begins a source, or a split that begins with an event. `written` is when it was last written to.
+    pub fn begin(&mut self, label: &str, written: Option<i64>) {
+        self.names = Names::of(label);
+        self.clock.reference = written;
+        self.envelope = Envelope::Plain;
+        (self.before, self.open, self.last) = (None, None, None);
+        self.passed.clear();
+        self.pieces.clear();
+    }
+
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    pub fn set_envelope(&mut self, envelope: Envelope) {
+        self.envelope = envelope;
+    }
+
+    pub fn envelope(&self) -> Envelope {
+        self.envelope
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether the block begins within a line.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Adds where unwrapped text is from, which begins at `from` of all of it.
+    pub fn add_pieces(&mut self, pieces: Vec<Piece>, text: &[u8], from: u64) {
+        for piece in pieces {
+            // A time that is known, and no rank prefix: the message has nothing to tell.
+            let is_known = piece.told.time.is_some() && text.get(piece.at) != Some(&b'[');
+            let message = if is_known { &[] } else { self.first_record(text, piece.at) };
+            let event = self.told(piece.told, message);
+            let Piece { at, offset, line, .. } = piece;
+            self.pieces.push_back(Unwrapped { at: from + at as u64, offset, line, event });
+        }
+    }
+
+    /// The piece of unwrapped text that a byte of all of it is in.
+    pub fn piece(&self, at: u64) -> Option<&Unwrapped> {
+        let index = self.pieces.partition_point(|piece| piece.at <= at);
+        self.pieces.get(index.checked_sub(1)?)
+    }
+
+    /// The event of the record at `at` of a block, whose first byte is at `offset` of all of the text.
+    pub fn of(&mut self, block: &[u8], at: usize, offset: u64) -> &Event {
+        let line = memrchr(b'\n', &block[..at]).map_or(0, |lf| lf + 1);
+        if self.last.as_ref().is_none_or(|(known, ..)| *known != line) {
+            let (event, is_alone) = match self.piece(offset + line as u64) {
+                Some(piece) => (piece.event.clone(), true),
+                None => {
+                    self.remember(block, line);
+                    self.look(block, line)
+                }
+            };
+            self.last = Some((line, event, is_alone));
+        }
+        &self.last.as_ref().expect("it was just set").1
+    }
+
+    /// The block ends, whose first byte is at `offset` of all of the text.
+    pub fn end_block(&mut self, block: &[u8], offset: u64) {
+        if block.is_empty() {
+            return;
+        }
+        let end = offset + block.len() as u64;
+        if !self.pieces.is_empty() {
+            let passed = self.pieces.partition_point(|piece| piece.at <= end).saturating_sub(1);
+            self.pieces.drain(..passed);
+            self.last = None;
+            return;
+        }
+        if memchr(b'\n', block).is_some() {
+            self.passed.clear();
+        }
+        if block.ends_with(b"\n") {
+            self.before = if self.envelope.is_continued() { self.goes_on(block, block.len()) } else { None };
+            self.open = None;
+        } else {
+            self.of(block, block.len(), offset);
+            // Where the line began the event before it is that of the block; else it is as it was.
+            let line = memrchr(b'\n', block).map_or(0, |lf| lf + 1);
+            self.before = if line > 0 { self.goes_on(block, line) } else { self.before.take() };
+            self.open = self.last.take().map(|(_, event, is_alone)| (event, is_alone));
+        }
+        self.last = None;
+    }
+
+    /// Passes over a part of a record that is too long, or over all of what was left of it; of a block of its own, as
+    /// it were.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        if !self.pieces.is_empty() {
+            // The pieces tell.
+        } else if self.open.is_none() || !self.passed.is_empty() {
+            let room = (2 * HEAD).saturating_sub(self.passed.len());
+            let (head, rest) = bytes.split_at(room.min(bytes.len()));
+            self.passed.extend_from_slice(head);
+            self.passed.extend_from_slice(&rest[rest.len().saturating_sub(TAIL)..]);
+            let line = std::mem::take(&mut self.passed);
+            self.open = None;
+            self.end_block(&line, 0);
+            self.passed = if bytes.ends_with(b"\n") { Vec::new() } else { line };
+        } else if bytes.ends_with(b"\n") {
+            self.end_block(b"\n", 0);
+        }
+    }
+
+    /// The first record of the line at `line`.
+    fn first_record<'a>(&self, block: &'a [u8], line: usize) -> &'a [u8] {
+        let end = self.framing.next_end(block, line).map_or(block.len(), |end| end.start);
+        &block[line..end]
+    }
+
+    /// What the line at `line` says itself, or the event that it goes on; whether it is neither.
+    fn look(&self, block: &[u8], line: usize) -> (Event, bool) {
+        if let Some(open) = self.open.as_ref().filter(|_| line == 0) {
+            return open.clone();
+        }
+        match self.begins(block, line).or_else(|| self.goes_on(block, line)) {
+            Some(event) => (event, false),
+            None => (self.stands_alone(self.first_record(block, line)), true),
+        }
+    }
+
+    /// The event that the line begins.
+    fn begins(&self, block: &[u8], line: usize) -> Option<Event> {
+        let text = self.first_record(block, line);
+        let Some(prefix) = self.envelope.prefix(text) else {
+            return (!self.envelope.is_continued()).then(|| self.stands_alone(text));
+        };
+        let written = &text[..prefix.message];
+        let names = match &self.named {
+            Some((known, names)) if **known == written[prefix.stream.clone()] && prefix.host_number.is_none() => {
+                names.clone()
+            }
+            _ => named(written, &prefix),
+        };
+        let time = self.utc.read_value(&text[prefix.time]);
+        let told = Told { time: time.map(|time| time.micros), names, rank: None, is_foreign: false };
+        Some(self.told(told, &text[prefix.message..]))
+    }
+
+    /// Remembers the names of a stream, which the next events probably have, too.
+    fn remember(&mut self, block: &[u8], line: usize) {
+        let text = self.first_record(block, line);
+        if let Some(prefix) = self.envelope.prefix(text)
+            && !prefix.stream.is_empty()
+            && self.named.as_ref().is_none_or(|(known, _)| **known != text[prefix.stream.clone()])
+        {
+            let names = named(text, &prefix);
+            self.named = Some((text[prefix.stream].into(), names));
+        }
+    }
+
+    /// The event of the lines before that goes on at `line`, if one does.
+    fn goes_on(&self, block: &[u8], mut line: usize) -> Option<Event> {
+        while line > 0 {
+            let before = memrchr(b'\n', &block[..line - 1]).map_or(0, |lf| lf + 1);
+            if self.envelope == Envelope::Notebook && ends_colour(&block[before..line]) {
+                return None;
+            }
+            if let Some((known, event, false)) = &self.last
+                && *known == before
+            {
+                return Some(event.clone());
+            }
+            if let Some((event, is_alone)) = self.open.as_ref().filter(|_| before == 0) {
+                // A line of its own goes on nothing, and nothing goes on it.
+                return if *is_alone { self.before.clone() } else { Some(event.clone()) };
+            }
+            if let Some(event) = self.begins(block, before) {
+                return Some(event);
+            }
+            line = before;
+        }
+        self.before.clone()
+    }
+
+    /// A line that has no wrapping.
+    fn stands_alone(&self, text: &[u8]) -> Event {
+        let is_foreign = self.envelope.is_stripped();
+        self.told(Told { is_foreign, ..Told::default() }, text)
+    }
+
+    /// What a wrapping tells, and what the message and the source's name do where it does not.
+    fn told(&self, told: Told, message: &[u8]) -> Event {
+        let head = &message[..message.len().min(HEAD)];
+        let ranked = mpi(head);
+        let time = match told.time {
+            Some(micros) => Some(Time { micros, ambiguous: false }),
+            None => self.clock.read(&head[ranked.map_or(0, |(len, ..)| len)..]),
+        };
+        let host = ranked.and_then(|(_, _, host)| host).map(Arc::from);
+        let or = |told: Option<Arc<str>>, named: &Option<Arc<str>>| told.or_else(|| named.clone());
+        Event {
+            time: time.map(|time| time.micros),
+            is_ambiguous: time.is_some_and(|time| time.ambiguous),
+            names: Names {
+                job: or(told.names.job, &self.names.job),
+                host: or(host.or(told.names.host), &self.names.host),
+                stream: or(told.names.stream, &self.names.stream),
+            },
+            rank: told.rank.or(ranked.map(|(_, rank, _)| rank)),
+            is_foreign: told.is_foreign,
+        }
+    }
+}
+
+/// What a prefix tells of a stream and a host.
+fn named(text: &[u8], prefix: &Prefix) -> Names {
+    let name = |range: &Range<usize>| {
+        let name = std::str::from_utf8(&text[range.clone()]).ok().filter(|name| !name.is_empty());
+        name.map(Arc::<str>::from)
+    };
+    let stream = name(&prefix.stream);
+    let mut names = stream.as_deref().map(Names::of).unwrap_or_default();
+    names.stream = stream;
+    let number = prefix.host_number.map(|number| format!("algo-{number}").into());
+    names.host = name(&prefix.host).or(number).or(names.host);
+    names
+}
