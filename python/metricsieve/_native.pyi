@@ -14,6 +14,7 @@ __all__ = [
     "__version__",
     "build_profile",
     "check_pattern",
+    "envelopes",
     "pattern_syntax",
 ]
 
