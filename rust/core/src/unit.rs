@@ -39,6 +39,9 @@ pub enum Source {
     Bytes(Arc<dyn AsRef<[u8]> + Send + Sync>),
     /// A stream, read by the thread that takes the batches.
     Stream(Box<dyn Read + Send>),
+    /// Another source, known when it is needed: a worker calls this, may wait in it, and reads what it gives.
+    /// They are called in the order of the sources, so that the other side can work ahead.
+    Deferred(Box<dyn FnOnce() -> io::Result<Source> + Send>),
 }
 
 impl std::fmt::Debug for Source {
@@ -48,6 +51,7 @@ impl std::fmt::Debug for Source {
             Source::AtLabel => f.write_str("AtLabel"),
             Source::Bytes(bytes) => f.debug_tuple("Bytes").field(&(**bytes).as_ref().len()).finish(),
             Source::Stream(_) => f.write_str("Stream"),
+            Source::Deferred(_) => f.write_str("Deferred"),
         }
     }
 }
@@ -158,6 +162,7 @@ pub(crate) fn open(
             unit(Input::stream(Decompressed::of_known_length(reader, len, pool.clone())?))
         }
         Source::Stream(reader) => unit(Input::stream(Decompressed::new(reader)?)),
+        Source::Deferred(find) => open(index, label, find()?, opening, pool),
     }
 }
 

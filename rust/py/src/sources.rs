@@ -1,7 +1,6 @@
 //! Python's sources as the core's.
 
 use std::{
-    collections::VecDeque,
     io::{self, Read},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -44,16 +43,22 @@ pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(
     let (mut converted, mut total) = (Sources::default(), Some(0));
     for triple in sources.try_iter()? {
         let (label, kind, object): (Bound<'_, PyString>, PyBackedStr, Bound<'_, PyAny>) = triple?.extract()?;
+        let mut told = None;
         let source = match &*kind {
             "path" if label.is(&object) => Source::AtLabel,
             "path" => Source::Path(object.extract()?),
             "bytes" => Source::Bytes(Arc::new(Bytes(object.extract()?))),
             "reader" => stream(object, Call::Read, raised),
             "chunks" => stream(object.try_iter()?.into_any(), Call::Next, raised),
+            "deferred" => {
+                told = object.getattr_opt("size")?.and_then(|size| size.extract().ok());
+                deferred(object, raised)
+            }
             other => return Err(PyValueError::new_err(format!("unknown kind of source '{other}'"))),
         };
         let label = label.extract::<PyBackedStr>()?;
-        total = total.filter(|_| converted.len() < MAX_SIZED).and_then(|total| Some(total + size(&label, &source)?));
+        let looked_up = |_: &u64| told.is_some() || converted.len() < MAX_SIZED;
+        total = total.filter(looked_up).and_then(|total| Some(total + told.or_else(|| size(&label, &source))?));
         converted.push(&label, source);
     }
     Ok((converted, total))
@@ -64,7 +69,7 @@ fn size(label: &str, source: &Source) -> Option<u64> {
         Source::AtLabel => Path::new(label),
         Source::Path(path) => path,
         Source::Bytes(bytes) => return Some((**bytes).as_ref().len() as u64),
-        Source::Stream(_) => return None,
+        Source::Stream(_) | Source::Deferred(_) => return None,
     };
     let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file());
     metadata.map(|metadata| metadata.len())
@@ -82,10 +87,32 @@ fn stream(object: Bound<'_, PyAny>, call: Call, raised: &Raised) -> Source {
     Source::Stream(Box::new(PythonStream {
         object: object.unbind(),
         call,
-        pending: VecDeque::new(),
+        given: None,
+        at: 0,
         ended: false,
         raised: raised.clone(),
     }))
+}
+
+/// A callable that gives bytes, or an iterator of bytes for what is too large to be given at once. A worker thread
+/// calls it and reads the iterator.
+fn deferred(object: Bound<'_, PyAny>, raised: &Raised) -> Source {
+    let (object, raised) = (object.unbind(), raised.clone());
+    Source::Deferred(Box::new(move || {
+        let call = |py: Python<'_>| {
+            let given = object.bind(py).call0()?;
+            match given.extract() {
+                Ok(bytes) => Ok(Source::Bytes(Arc::new(Bytes(bytes)))),
+                Err(_) => Ok(stream(given.try_iter()?.into_any(), Call::Next, &raised)),
+            }
+        };
+        attached(|py| call(py).map_err(|error| raised.put(py, error)))
+    }))
+}
+
+/// Runs `action` with the GIL. A worker thread may ask for it when the interpreter has ended.
+fn attached<T>(action: impl FnOnce(Python<'_>) -> io::Result<T>) -> io::Result<T> {
+    Python::try_attach(action).unwrap_or_else(|| Err(io::Error::other("the interpreter is shutting down")))
 }
 
 #[derive(Clone, Copy)]
@@ -96,12 +123,14 @@ enum Call {
     Next,
 }
 
-/// A file object or an iterator of bytes; the core reads it in the thread that takes the batches.
+/// A file object or an iterator of bytes. What a user gave is read in the thread that takes the batches, what a
+/// deferred source gave by the worker that called it.
 struct PythonStream {
     object: Py<PyAny>,
     call: Call,
-    /// What Python gave beyond what was asked for.
-    pending: VecDeque<u8>,
+    /// What Python gave last, of which `at` bytes are passed on.
+    given: Option<PyBackedBytes>,
+    at: usize,
     ended: bool,
     raised: Raised,
 }
@@ -123,24 +152,28 @@ impl PythonStream {
             PyTypeError::new_err(format!("the source gave {name}; it must give bytes (open files in binary mode)"))
         })
     }
+
+    /// What is left of the bytes that Python gave last.
+    fn rest(&self) -> &[u8] {
+        self.given.as_ref().map_or(&[], |given| &given[self.at..])
+    }
 }
 
 impl Read for PythonStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.pending.is_empty() && !self.ended {
-            let (buffer_len, call) = (buffer.len(), self.call);
-            let fetched = Python::attach(|py| self.fetch(py, buffer_len).map_err(|error| self.raised.put(py, error)))?;
-            match fetched {
-                None => self.ended = true,
-                Some(bytes) if bytes.is_empty() => self.ended = matches!(call, Call::Read),
-                Some(bytes) => {
-                    let now = bytes.len().min(buffer.len());
-                    buffer[..now].copy_from_slice(&bytes[..now]);
-                    self.pending.extend(&bytes[now..]);
-                    return Ok(now);
-                }
-            }
+        while self.rest().is_empty() && !self.ended {
+            let wanted = buffer.len();
+            self.given = attached(|py| {
+                // Let go of with the GIL, or the memory would wait for whoever takes it next.
+                self.given = None;
+                self.fetch(py, wanted).map_err(|error| self.raised.put(py, error))
+            })?;
+            self.at = 0;
+            self.ended = self.given.is_none() || (matches!(self.call, Call::Read) && self.rest().is_empty());
         }
-        self.pending.read(buffer)
+        let now = self.rest().len().min(buffer.len());
+        buffer[..now].copy_from_slice(&self.rest()[..now]);
+        self.at += now;
+        Ok(now)
     }
 }
