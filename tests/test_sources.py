@@ -174,13 +174,6 @@ def test_what_is_no_source_is_a_type_error(wrong):
         resolve(wrong)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/key", "https://host/x.log", "sagemaker:job"])
-def test_urls_are_not_supported_yet(url):
-    """Said as such, not as a missing file."""
-    with pytest.raises(NotImplementedError, match="remote sources"):
-        resolve(url)
-
-
 def test_f9_a_name_that_is_no_utf8_has_a_readable_label(tmp_path):
     """The path itself stays exact."""
     path = os.fsencode(tmp_path) + b"/\xff.log"

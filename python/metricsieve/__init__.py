@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
+    from metricsieve.sources.object_store import RemotePath
     from metricsieve.suggesting import Suggestion, suggest
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "MetricDefinition",
     "MetricsieveError",
     "MetricsieveWarning",
+    "RemotePath",
     "Report",
     "Scan",
     "ScanUsedError",
@@ -72,6 +74,7 @@ _LAZY = {
     "Finding": ("checks", "Finding"),
     "LinePreview": ("explaining", "LinePreview"),
     "MetricDefinition": ("definitions", "MetricDefinition"),
+    "RemotePath": ("sources.object_store", "RemotePath"),
     "Report": ("_report", "Report"),
     "Scan": ("_scan", "Scan"),
     "Suggestion": ("suggesting", "Suggestion"),

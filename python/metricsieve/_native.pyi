@@ -1,6 +1,6 @@
 """Types of the Rust extension. Only `metricsieve._engine` imports it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, final
 
 class _Reader(Protocol):
@@ -45,8 +45,8 @@ class Scanner:
         sources: Iterable[
             tuple[
                 str,
-                Literal["path", "bytes", "reader", "chunks"],
-                str | bytes | _Reader | Iterator[bytes],
+                Literal["path", "bytes", "reader", "chunks", "deferred"],
+                str | bytes | _Reader | Iterator[bytes] | Callable[[], bytes | Iterator[bytes]],
             ]
         ],
         *,

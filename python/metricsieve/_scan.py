@@ -19,7 +19,7 @@ import pyarrow as pa
 from metricsieve import _engine
 from metricsieve._context import check_context, read_context, step_column
 from metricsieve._report import Report
-from metricsieve._sources import iter_sources
+from metricsieve._sources import Source, iter_sources
 from metricsieve.definitions import DefinitionSet
 from metricsieve.exceptions import (
     DefinitionError,
@@ -29,6 +29,7 @@ from metricsieve.exceptions import (
     SourceError,
     SourceWarning,
 )
+from metricsieve.sources._prefetch import Prefetcher
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,8 +89,9 @@ def scan(
     """Find every metric point of the sources in one pass.
 
     Args:
-        sources: a path, glob, directory, bytes-like object, binary file object, iterable of bytes
-            or `"-"`; a list or tuple of these is several sources, a mapping gives them labels.
+        sources: a path, glob, directory, URL (docs/remote.md), `RemotePath`, `CloudWatchLogs`,
+            bytes-like object, binary file object, iterable of bytes or `"-"`; a list or tuple of
+            these is several sources, a mapping gives them labels.
         definitions: a `DefinitionSet` or what it takes.
         context: columns that the record of a point fills, or else the last record before it in
             the same source that tells: a mapping from names to a regex, to a pair (regex, type)
@@ -128,8 +130,10 @@ def scan(
         DefinitionError: with every problem of the definitions.
         FileNotFoundError: a source does not exist, or a glob or directory has no regular file.
         TypeError: something that is no source.
-        ValueError: an option's value; the message names the option.
-        NotImplementedError: an option or source that does not exist yet.
+        ValueError: an option's value, or a URL of an unknown kind; the message names it.
+        SourceError: a store or service cannot be asked which logs it has.
+        ImportError: a remote source needs an extra that is not installed.
+        NotImplementedError: an option that does not exist yet.
 
     Example:
         >>> log = b"Epoch 1\\nloss=0.5\\nloss=0.25\\nEpoch 2\\nloss=0.125\\n"
@@ -160,10 +164,11 @@ def scan(
         raise DefinitionError(wrong)
     for problem in checked.pattern_warnings(terminal=terminal):
         warnings.warn(str(problem), DefinitionWarning, stacklevel=2)
+    prefetcher = Prefetcher()
     try:
         scanner = _engine.Scanner(
             [(d.name, d.regex, d.group, d.matches, d.number, d.engine) for d in checked],
-            iter_sources(sources),
+            _fetched_ahead(iter_sources(sources), prefetcher),
             normalize=normalize,
             number=number,
             on_reject=on_reject,
@@ -188,7 +193,17 @@ def scan(
         asked_for=frozenset(asked_for),
         raise_source_errors=on_source_error == "raise",
         progress=progress,
+        prefetcher=prefetcher,
     )
+
+
+def _fetched_ahead(sources: Iterator[Source], prefetcher: Prefetcher) -> Iterator[tuple[Any, ...]]:
+    """The sources as the engine takes them: remote ones as calls that wait for the prefetcher."""
+    for source in sources:
+        if source.kind == "remote":
+            yield source.label, "deferred", prefetcher.add(source.object)
+        else:
+            yield source
 
 
 def _check_choices(**options: str) -> None:
@@ -266,12 +281,14 @@ class Scan:
         asked_for: frozenset[str] = frozenset(),
         raise_source_errors: bool,
         progress: Callable[[int, int | None], object] | None,
+        prefetcher: Prefetcher,
     ) -> None:
         self._scanner = scanner
         self._definitions = definitions
         self._asked_for = asked_for  # context columns that a user expects to have values
         self._raise_source_errors = raise_source_errors
         self._callback = progress
+        self._prefetcher = prefetcher
         self._process = os.getpid()
         self._user: str | None = None  # who took the rows
         self._exhausted = False
@@ -395,6 +412,7 @@ class Scan:
         if not self._closed:
             self._closed = True
             if os.getpid() == self._process:  # a forked child has none of the scan's threads
+                self._prefetcher.close()  # first: a thread of the engine may wait for it
                 self._scanner.close()
 
     def __enter__(self) -> Scan:
@@ -442,13 +460,18 @@ class Scan:
             yield batch
 
     def _next_batch(self) -> pa.RecordBatch | None:
-        capsules = self._scanner.next_batch()
+        try:
+            capsules = self._scanner.next_batch()
+        except Exception:
+            self._prefetcher.close()
+            raise
         if self._callback is not None:
             self._callback(*self._scanner.progress())
         if capsules is not None:
             batch = pa.record_batch(_ArrayCapsules(capsules))
             return batch.replace_schema_metadata(self._schema.metadata)
         self._exhausted = True
+        self._prefetcher.close()
         self._finish()
         return None
 

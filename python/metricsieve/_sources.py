@@ -1,8 +1,9 @@
 """From what a user calls a source to what the engine opens.
 
 Principal functions: `resolve` (anything -> a list of `Source`s) and `iter_sources`, the same one at
-a time. Fed by `_scan`; what is found goes to the native scanner as it is. Files are found here and
-opened there. A million files are normal, so nothing here holds more of them than one directory.
+a time. Fed by `_scan`; what is found goes to the native scanner as it is, remote logs by way of a
+prefetcher. Files are found here and opened there. A million files are normal, so nothing here holds
+more of them than one directory.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["path", "bytes", "reader", "chunks"]
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|sagemaker(?:-tuning)?:")
+from metricsieve.sources._remote import Remote, RemoteSources
+from metricsieve.sources._urls import is_remote, remote_source
+
+Kind = Literal["path", "bytes", "reader", "chunks", "remote"]
 _PIECE_BYTES = 1 << 20
+_LOOKUPS = 32  # URLs that are looked up at a time
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -30,8 +35,8 @@ class Source(NamedTuple):
 
     Attributes:
         label: what the `source` column says.
-        kind: how to read `object`: a path to open, bytes, something with `read(n)`, or an
-            iterator of bytes.
+        kind: how to read `object`: a path to open, bytes, something with `read(n)`, an iterator
+            of bytes, or a `Remote`.
         object: the thing itself.
     """
 
@@ -44,8 +49,9 @@ def resolve(sources: Any) -> list[Source]:
     """Find every source before any is opened.
 
     Args:
-        sources: a path, glob pattern, directory, bytes-like object, binary file object, iterable
-            of bytes, `"-"` (stdin), a list or tuple of these, or a mapping label -> any of these.
+        sources: a path, glob pattern, directory, URL, `RemoteSources`, bytes-like object, binary
+            file object, iterable of bytes, `"-"` (stdin), a list or tuple of these, or a mapping
+            label -> any of these.
 
     Returns:
         The sources in the order given; directories and globs sorted by path bytes, the same
@@ -55,7 +61,9 @@ def resolve(sources: Any) -> list[Source]:
     Raises:
         FileNotFoundError: a path does not exist, or a glob or directory has no regular file.
         TypeError: a text file object, or something that is no source.
-        NotImplementedError: a URL.
+        ValueError: a URL of a kind that is not known.
+        SourceError: a store cannot be asked what it holds.
+        ImportError: the library for a URL is missing.
 
     Example:
         >>> [source.label for source in resolve([b"loss=1", [b"loss=2"]])]
@@ -87,12 +95,17 @@ class _Resolver:
         self._bytes = itertools.count()
         self._streams = itertools.count()
         self._seen: defaultdict[int, set[int]] = defaultdict(set)  # device -> inodes
+        self._seen_remote: set[str] | None = None  # where more than one thing is named
         self._stdin = False
 
     def resolve(self, source: Any) -> Iterator[Source]:
         if isinstance(source, (list, tuple)):
-            for one in source:
+            if self._seen_remote is None:
+                self._seen_remote = set()
+            for one in _looked_up(source):
                 yield from self.resolve(one)
+        elif isinstance(source, RemoteSources):
+            yield from self._remote(source)
         elif isinstance(source, (str, os.PathLike)):
             yield from self._resolve_path(source)
         elif isinstance(source, Mapping):
@@ -142,15 +155,21 @@ class _Resolver:
         yield from self._files(_walk(text), text, "no regular file in the directory")
 
     def _resolve_missing(self, text: str) -> Iterator[Source]:
-        if _URL.match(text):
-            raise NotImplementedError(
-                f"remote sources are not supported yet: {text}; download it, or pass the open "
-                "binary file object of your storage library"
-            )
+        if is_remote(text):
+            yield from self._remote(remote_source(text))
+            return
         if not _MAGIC.search(text):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
         paths = sorted(set(_glob(text)), key=os.fsencode)
         yield from self._files(paths, text, "no regular file matches the pattern")
+
+    def _remote(self, named: RemoteSources) -> Iterator[Source]:
+        for remote in named.find():
+            if self._seen_remote is not None:
+                if remote.identity in self._seen_remote:
+                    continue
+                self._seen_remote.add(remote.identity)
+            yield Source(_label(remote.label), "remote", remote)
 
     def _resolve_stdin(self) -> Iterator[Source]:
         if sys.stdin is None:
@@ -179,6 +198,37 @@ class _Resolver:
                     return
                 seen.add(status.st_ino)
         yield Source(_label(path), "path", path)
+
+
+class _LookedUp(RemoteSources):
+    """What a text stands for, asked for on another thread."""
+
+    def __init__(self, found: Future[list[Remote]]) -> None:
+        self._found = found
+
+    def find(self) -> Iterator[Remote]:
+        yield from self._found.result()
+
+
+def _looked_up(given: Iterable[Any]) -> Iterator[Any]:
+    """The same sources; where many are URLs, they are looked up some at a time.
+
+    A thousand objects one after the other would take a thousand times the network's latency.
+    """
+    remote = [isinstance(one, str) and is_remote(one) and not os.path.exists(one) for one in given]
+    if sum(remote) < 2:
+        yield from given
+        return
+    with ThreadPoolExecutor(_LOOKUPS) as threads:
+        try:
+            futures = [
+                threads.submit(lambda text: list(remote_source(text).find()), one) if apart else one
+                for one, apart in zip(given, remote, strict=True)
+            ]
+            for one in futures:
+                yield _LookedUp(one) if isinstance(one, Future) else one
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _label(path: str) -> str:

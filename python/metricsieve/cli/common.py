@@ -110,7 +110,7 @@ def exit_codes() -> Iterator[None]:
             _fail(f"cannot write to standard output: {error.strerror or error}", EXIT_SINK)
         what = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{what}{error.strerror or error}", EXIT_SOURCE)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
         if isinstance(error, typer.BadParameter):
             raise
         _fail(str(error), EXIT_USAGE)
