@@ -51,6 +51,12 @@ def problems() -> list[str]:
             found.append(f"{name}: nothing imports cli")
         if name.startswith("sinks/") and imports & {"metricsieve._scan", "metricsieve.definitions"}:
             found.append(f"{name}: sinks know neither scans nor definitions")
+        if name.startswith("sources/") and imports & {
+            "metricsieve._scan",
+            "metricsieve._sources",
+            "metricsieve.definitions",
+        }:
+            found.append(f"{name}: remote sources know neither scans nor definitions")
         if len(text.splitlines()) > LIMIT:
             found.append(f"{name}: more than {LIMIT} lines; find the seam")
     return found

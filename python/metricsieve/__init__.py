@@ -33,15 +33,18 @@ from metricsieve.exceptions import (
 
 if TYPE_CHECKING:
     from metricsieve._engine import native_version as __version__
+    from metricsieve._jobs import from_training_job, from_tuning_job
     from metricsieve._report import Report
     from metricsieve._scan import Scan, scan
     from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
+    from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
     from metricsieve.sources.object_store import RemotePath
     from metricsieve.suggesting import Suggestion, suggest
 
 __all__ = [
+    "CloudWatchLogs",
     "DebugBuildWarning",
     "DefinitionError",
     "DefinitionProblem",
@@ -63,12 +66,15 @@ __all__ = [
     "Suggestion",
     "__version__",
     "explain",
+    "from_training_job",
+    "from_tuning_job",
     "preview",
     "scan",
     "suggest",
 ]
 
 _LAZY = {
+    "CloudWatchLogs": ("sources.cloudwatch_logs", "CloudWatchLogs"),
     "DefinitionSet": ("definitions", "DefinitionSet"),
     "Explanation": ("explaining", "Explanation"),
     "Finding": ("checks", "Finding"),
@@ -80,6 +86,8 @@ _LAZY = {
     "Suggestion": ("suggesting", "Suggestion"),
     "__version__": ("_engine", "native_version"),
     "explain": ("explaining", "explain"),
+    "from_training_job": ("_jobs", "from_training_job"),
+    "from_tuning_job": ("_jobs", "from_tuning_job"),
     "preview": ("explaining", "preview"),
     "scan": ("_scan", "scan"),
     "suggest": ("suggesting", "suggest"),

@@ -23,15 +23,31 @@ EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 
 
 
 def load_definitions(
-    files: list[str], arguments: list[str], presets: DefinitionSet | None = None
+    files: list[str],
+    arguments: list[str],
+    presets: DefinitionSet | None = None,
+    sources: Iterable[str] = (),
 ) -> DefinitionSet:
-    """The definitions of files, of `-m` arguments and of presets, in this order."""
-    from metricsieve.definitions import DefinitionSet
+    """The definitions of files, of `-m` arguments and of presets, in this order.
 
+    A file may be spelt like a SageMaker job. Where nothing is given, jobs among the sources bring
+    theirs: who gives definitions mostly gives better ones for the same metrics.
+    """
+    from metricsieve.definitions import DefinitionSet
+    from metricsieve.sources._urls import is_job
+
+    if not files and not arguments and presets is None:
+        files = list(dict.fromkeys(filter(is_job, sources)))
     if not files and not arguments and presets is None:
         raise typer.BadParameter("name definitions with -d FILE, -m NAME=REGEX or -p PRESET")
     loaded: DefinitionSet | None = None
     for file in files:
+        if is_job(file):
+            from metricsieve._jobs import job_definitions
+
+            one = job_definitions(file)
+            loaded = one if loaded is None else loaded + one
+            continue
         try:
             one = DefinitionSet.load(file)
         except DefinitionError:

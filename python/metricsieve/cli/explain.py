@@ -24,7 +24,8 @@ Normalize = Annotated[
 
 def explain(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Log files, globs or directories.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Log files, globs, directories, URLs."),
     ],
     definitions: Definitions = None,
     metric: Metric = None,
@@ -46,7 +47,7 @@ def explain(
             raise typer.BadParameter("explain reads the logs several times: name files, not -")
         chosen = [
             one
-            for one in load_definitions(definitions or [], metric or [])
+            for one in load_definitions(definitions or [], metric or [], None, sources)
             if not only or one.name in only
         ]
         if not chosen:

@@ -36,7 +36,11 @@ FIRST_POINTS = 10
 def scan(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Log files, globs, directories, or - for stdin."),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Log files, globs, directories, - for stdin; s3://, gs://, az://, https://, "
+            "cloudwatch-logs:GROUP, sagemaker:JOB, sagemaker-tuning:NAME.",
+        ),
     ],
     definitions: Annotated[
         list[str] | None,
@@ -44,7 +48,8 @@ def scan(
             "-d",
             "--definitions",
             metavar="FILE",
-            help="JSON, YAML or TOML: SageMaker's list, or a training or tuning job.",
+            help="JSON, YAML or TOML: SageMaker's list, or a training or tuning job; "
+            "sagemaker:JOB asks SageMaker.",
         ),
     ] = None,
     metric: Annotated[
@@ -126,7 +131,7 @@ def scan(
             for target in targets:
                 check_target(target)
             presets = _presets(preset or [], sources, normalize, show=not quiet)
-            checked = load_definitions(definitions or [], metric or [], presets)
+            checked = load_definitions(definitions or [], metric or [], presets, sources)
             found = _open(
                 sources,
                 checked,

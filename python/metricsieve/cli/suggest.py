@@ -13,7 +13,8 @@ from metricsieve.cli.common import EXIT_STRICT, exit_codes, is_terminal, write_d
 
 def suggest(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Log files, globs or directories.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Log files, globs, directories, URLs."),
     ],
     limit: Annotated[int, typer.Option(help="At most so many definitions.")] = 20,
     normalize: Annotated[

@@ -87,6 +87,10 @@ class RemoteSources(ABC):
         """
 
 
+class NotFoundError(Exception):
+    """A service knows no such thing."""
+
+
 class ForkedError(RuntimeError):
     """A library's threads stayed in the process that this one was forked from."""
 
@@ -147,7 +151,7 @@ def source_errors(label: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, SourceError, ImportError, ForkedError):
+    except (FileNotFoundError, NotFoundError, SourceError, ImportError, ForkedError):
         raise
     except Exception as error:
         text = " ".join(without_secrets(str(error)).split()) or type(error).__name__
