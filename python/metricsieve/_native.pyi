@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol, TypeAlias, final
 class _Reader(Protocol):
     def read(self, n: int, /) -> bytes: ...
 
+_Deferred: TypeAlias = Callable[[], bytes | Iterator[bytes | None] | None]
+
 __all__ = [
     "CheckedPattern",
     "PatternError",
@@ -46,7 +48,7 @@ class Scanner:
             tuple[
                 str,
                 Literal["path", "bytes", "reader", "chunks", "deferred"],
-                str | bytes | _Reader | Iterator[bytes] | Callable[[], bytes | Iterator[bytes]],
+                str | bytes | _Reader | Iterator[bytes] | _Deferred,
             ]
         ],
         *,

@@ -48,8 +48,12 @@ class Deferred:
         self._index = index
         self.size = size
 
-    def __call__(self) -> bytes | Iterator[bytes]:
-        """Wait for the source; gives its bytes, or an iterator if it is a large one."""
+    def __call__(self) -> bytes | Iterator[bytes | None] | None:
+        """The source's bytes, or an iterator of pieces if it is a large one.
+
+        None means not yet, here and among the pieces: who asks waits on its own side, because a
+        thread of another language must not be found waiting in Python when the interpreter ends.
+        """
         return self._prefetcher._take(self._index)
 
 
@@ -71,7 +75,9 @@ class Prefetcher:
         ...         return Content(b"loss=1")
         >>> prefetcher = Prefetcher()
         >>> log = prefetcher.add(Log())
-        >>> log()
+        >>> while (given := log()) is None:
+        ...     pass
+        >>> given
         b'loss=1'
         >>> prefetcher.close()
     """
@@ -99,7 +105,7 @@ class Prefetcher:
         return Deferred(self, len(self._remotes) - 1, remote.size)
 
     def close(self) -> None:
-        """Ask for nothing more; who waits gets an `OSError`. May be called twice.
+        """Ask for nothing more; who asks gets an `OSError`. May be called twice.
 
         A thread that is inside a request ends with it.
         """
@@ -116,22 +122,21 @@ class Prefetcher:
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(SourceError("the scan was closed"))
 
-    def _take(self, index: int) -> bytes | Iterator[bytes]:
+    def _take(self, index: int) -> bytes | Iterator[bytes | None] | None:
         with self._lock:
             self._check_open()
             self._look_ahead(index)
-            future, cost = self._ahead.pop(index)
-        try:
-            content = future.result()
-        finally:
-            with self._lock:
-                self._reserved -= cost
-                if not self._closed:
-                    self._look_ahead(-1)
+            future, cost = self._ahead[index]
+            if not future.done():
+                return None
+            del self._ahead[index]
+            self._reserved -= cost
+            self._look_ahead(-1)
+        content = future.result()
         return content.first if content.more is None else self._pieces(index, content)
 
-    def _pieces(self, index: int, content: Content) -> Iterator[bytes]:
-        """The bytes of a large source, a few pieces ahead of who takes them."""
+    def _pieces(self, index: int, content: Content) -> Iterator[bytes | None]:
+        """The bytes of a large source, a few pieces ahead of who takes them; None for not yet."""
         assert content.more is not None
         coming: deque[Future[bytes]] = deque()
         piece = content.first
@@ -147,6 +152,8 @@ class Prefetcher:
                 yield piece
             if not coming:
                 return
+            while not coming[0].done():
+                yield None
             piece = coming.popleft().result()
 
     def _check_open(self) -> None:

@@ -54,6 +54,8 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        let leave = wrap_pyfunction!(sources::leave, module)?;
+        module.py().import("atexit")?.call_method1("register", (leave,))?;
         module.add("PatternError", module.py().get_type::<PatternError>())?;
         module.add("RejectError", module.py().get_type::<RejectError>())
     }

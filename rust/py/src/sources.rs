@@ -3,7 +3,11 @@
 use std::{
     io::{self, Read},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use metricsieve_core::{Source, Sources};
@@ -24,6 +28,15 @@ pub(crate) struct Raised(Arc<Mutex<Option<PyErr>>>);
 impl Raised {
     pub fn take(&self) -> Option<PyErr> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Fails once an exception is to end the scan. Without this look, a thread that was interrupted in one source
+    /// would go on to wait for the next.
+    fn check(&self) -> io::Result<()> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other("the scan is ending")),
+        }
     }
 
     /// An `OSError` is the source's trouble and counted there; everything else ends the scan.
@@ -94,25 +107,73 @@ fn stream(object: Bound<'_, PyAny>, call: Call, raised: &Raised) -> Source {
     }))
 }
 
-/// A callable that gives bytes, or an iterator of bytes for what is too large to be given at once. A worker thread
-/// calls it and reads the iterator.
+/// A callable that gives bytes, or an iterator of bytes for what is too large to be given at once; None stands for
+/// "not yet" in both. A worker thread calls it and reads the iterator.
 fn deferred(object: Bound<'_, PyAny>, raised: &Raised) -> Source {
     let (object, raised) = (object.unbind(), raised.clone());
     Source::Deferred(Box::new(move || {
         let call = |py: Python<'_>| {
             let given = object.bind(py).call0()?;
-            match given.extract() {
-                Ok(bytes) => Ok(Source::Bytes(Arc::new(Bytes(bytes)))),
-                Err(_) => Ok(stream(given.try_iter()?.into_any(), Call::Next, &raised)),
+            if given.is_none() {
+                return Ok(None);
             }
+            Ok(Some(match given.extract() {
+                Ok(bytes) => Source::Bytes(Arc::new(Bytes(bytes))),
+                Err(_) => stream(given.try_iter()?.into_any(), Call::Poll, &raised),
+            }))
         };
-        attached(|py| call(py).map_err(|error| raised.put(py, error)))
+        let mut patience = Patience::default();
+        loop {
+            raised.check()?;
+            if let Some(source) = attached(|py| call(py).map_err(|error| raised.put(py, error)))? {
+                return Ok(source);
+            }
+            patience.wait();
+        }
     }))
 }
 
-/// Runs `action` with the GIL. A worker thread may ask for it when the interpreter has ended.
+/// Pauses of a thread that asks Python again and again. It does not wait inside Python: a thread that is there when
+/// the interpreter ends would be killed, and the process with it.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    fn wait(&mut self) {
+        std::thread::sleep(FIRST_PAUSE * (1 << self.0));
+        self.0 = (self.0 + 1).min(LONGEST_PAUSE);
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_micros(250);
+/// Doublings of the first pause: 4 ms at most.
+const LONGEST_PAUSE: u32 = 4;
+
+/// Threads that are inside Python, or on their way there, to read a source.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// Whether the interpreter is about to end, and no thread may go there any more.
+static ENDING: AtomicBool = AtomicBool::new(false);
+/// Longest wait for those that are inside; a file object of a user may never give a byte.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Runs `action` with the GIL, unless the interpreter is ending.
 fn attached<T>(action: impl FnOnce(Python<'_>) -> io::Result<T>) -> io::Result<T> {
-    Python::try_attach(action).unwrap_or_else(|| Err(io::Error::other("the interpreter is shutting down")))
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    let done = if ENDING.load(Ordering::SeqCst) { None } else { Python::try_attach(action) };
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
+    done.unwrap_or_else(|| Err(io::Error::other("the interpreter is shutting down")))
+}
+
+/// Called when the interpreter ends, while its threads still run: lets those of scans come out of Python.
+#[pyfunction]
+pub(crate) fn leave(py: Python<'_>) {
+    ENDING.store(true, Ordering::SeqCst);
+    py.detach(|| {
+        let begun = Instant::now();
+        while INSIDE.load(Ordering::SeqCst) > 0 && begun.elapsed() < GOODBYE {
+            std::thread::sleep(FIRST_PAUSE);
+        }
+    });
 }
 
 #[derive(Clone, Copy)]
@@ -121,6 +182,14 @@ enum Call {
     Read,
     /// `next(object)`
     Next,
+    /// The same, where None means that there will be more.
+    Poll,
+}
+
+enum Given {
+    Bytes(PyBackedBytes),
+    NotYet,
+    End,
 }
 
 /// A file object or an iterator of bytes. What a user gave is read in the thread that takes the batches, what a
@@ -136,18 +205,20 @@ struct PythonStream {
 }
 
 impl PythonStream {
-    /// The next bytes; None at the end.
-    fn fetch(&self, py: Python<'_>, wanted: usize) -> PyResult<Option<PyBackedBytes>> {
+    fn fetch(&self, py: Python<'_>, wanted: usize) -> PyResult<Given> {
         let object = self.object.bind(py);
         let bytes = match self.call {
             Call::Read => object.call_method1("read", (wanted,))?,
-            Call::Next => match object.call_method0("__next__") {
-                Err(error) if error.is_instance_of::<PyStopIteration>(py) => return Ok(None),
+            Call::Next | Call::Poll => match object.call_method0("__next__") {
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => return Ok(Given::End),
                 next => next?,
             },
         };
+        if matches!(self.call, Call::Poll) && bytes.is_none() {
+            return Ok(Given::NotYet);
+        }
         let kind = bytes.get_type();
-        bytes.extract().map(Some).map_err(|_| {
+        bytes.extract().map(Given::Bytes).map_err(|_| {
             let name = kind.name().map(|name| name.to_string()).unwrap_or_default();
             PyTypeError::new_err(format!("the source gave {name}; it must give bytes (open files in binary mode)"))
         })
@@ -161,15 +232,24 @@ impl PythonStream {
 
 impl Read for PythonStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut patience = Patience::default();
         while self.rest().is_empty() && !self.ended {
             let wanted = buffer.len();
-            self.given = attached(|py| {
+            self.raised.check()?;
+            let given = attached(|py| {
                 // Let go of with the GIL, or the memory would wait for whoever takes it next.
                 self.given = None;
                 self.fetch(py, wanted).map_err(|error| self.raised.put(py, error))
             })?;
             self.at = 0;
-            self.ended = self.given.is_none() || (matches!(self.call, Call::Read) && self.rest().is_empty());
+            match given {
+                Given::Bytes(bytes) => {
+                    self.ended = bytes.is_empty() && matches!(self.call, Call::Read);
+                    self.given = Some(bytes);
+                }
+                Given::NotYet => patience.wait(),
+                Given::End => self.ended = true,
+            }
         }
         let now = self.rest().len().min(buffer.len());
         buffer[..now].copy_from_slice(&self.rest()[..now]);
