@@ -83,6 +83,9 @@ def test_a_jobs_50000_events_give_the_points_of_the_same_text(aws, logs, tmp_pat
         assert dcg[column].to_pylist() == expected[column].to_pylist()
     streams = [f"my-job/algo-{n}-1700000000" for n in (1, 2, 3)]
     assert [source.source for source in scan.report.sources] == streams
+    assert set(table["host"].to_pylist()) == {"algo-1", "algo-2", "algo-3"}
+    times = [time.timestamp() * 1000 for time in dcg["timestamp"].to_pylist()]
+    assert times == [NOW + n for count in (30_000, 19_000, 1_000) for n in range(count)]
     assert scan.report.records == 50_000 + sum(-(-n // 7) for n in (30_000, 19_000, 1_000))
 
 

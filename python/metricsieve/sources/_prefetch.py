@@ -39,14 +39,18 @@ class Deferred:
 
     Attributes:
         size: bytes of the source, for the progress display, or None.
+        envelope: what wraps its messages, or None where the scan's option says.
     """
 
-    __slots__ = ("_index", "_prefetcher", "size")
+    __slots__ = ("_index", "_prefetcher", "envelope", "size")
 
-    def __init__(self, prefetcher: Prefetcher, index: int, size: int | None) -> None:
+    def __init__(
+        self, prefetcher: Prefetcher, index: int, size: int | None, envelope: str | None = None
+    ) -> None:
         self._prefetcher = prefetcher
         self._index = index
         self.size = size
+        self.envelope = envelope
 
     def __call__(self) -> bytes | Iterator[bytes | None] | None:
         """The source's bytes, or an iterator of pieces if it is a large one.
@@ -102,7 +106,7 @@ class Prefetcher:
     def add(self, remote: Remote) -> Deferred:
         """Put a source behind the others."""
         self._remotes.append(remote)
-        return Deferred(self, len(self._remotes) - 1, remote.size)
+        return Deferred(self, len(self._remotes) - 1, remote.size, remote.envelope)
 
     def close(self) -> None:
         """Ask for nothing more; who asks gets an `OSError`. May be called twice.

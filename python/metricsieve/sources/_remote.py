@@ -61,6 +61,11 @@ class Remote(ABC):
         """Its bytes as they are stored, or None where only the end tells."""
 
     @property
+    def envelope(self) -> str | None:
+        """What wraps its messages, where that does not depend on the log: see `scan`."""
+        return None
+
+    @property
     def identity(self) -> str:
         """What tells it from others: a log that is named twice is read once."""
         return self.label

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,17 +30,18 @@ CALLS_A_SECOND = 10.0
 
 
 def encode_events(events: Iterable[Mapping[str, Any]]) -> bytes:
-    r"""A page of events as the bytes that the engine reads: each message as a line.
+    r"""A page of events as the bytes that the engine reads: JSON lines, one an event.
 
     Example:
-        >>> encode_events([{"message": "a"}, {"message": "b\nc\n"}])
-        b'a\nb\nc\n'
+        >>> encode_events([{"timestamp": 1684530426123, "message": "loss=1", "ingestionTime": 0}])
+        b'{"timestamp": 1684530426123, "message": "loss=1"}\n'
     """
     lines = []
     for event in events:
-        # What JSON escapes to half a character stays damaged, and is read as U+FFFD.
-        message = event["message"].encode("utf-8", "surrogatepass")
-        lines.append(message if message.endswith(b"\n") else message + b"\n")
+        kept = {key: event[key] for key in ("timestamp", "message") if key in event}
+        # What JSON escapes to half a character stays damaged: it is read as U+FFFD.
+        text = json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        lines.append(text.decode("utf-8", "replace").encode() + b"\n")
     return b"".join(lines)
 
 
@@ -181,6 +183,11 @@ class LogStream(Remote):
     def label(self) -> str:
         """The stream's name."""
         return self._name
+
+    @property
+    def envelope(self) -> str:
+        """That of `encode_events`."""
+        return "events"
 
     @property
     def identity(self) -> str:

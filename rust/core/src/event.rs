@@ -44,9 +44,9 @@ impl Event {
 pub(crate) struct Unwrapped {
     at: u64,
     /// The event's first byte in the source.
-    pub offset: u64,
+    offset: u64,
     /// The physical line of that byte, from 1.
-    pub line: u64,
+    line: u64,
     event: Event,
 }
 
@@ -135,9 +135,15 @@ impl Events {
     }
 
     /// The piece of unwrapped text that a byte of all of it is in.
-    pub fn piece(&self, at: u64) -> Option<&Unwrapped> {
+    fn piece(&self, at: u64) -> Option<&Unwrapped> {
         let index = self.pieces.partition_point(|piece| piece.at <= at);
         self.pieces.get(index.checked_sub(1)?)
+    }
+
+    /// Line and offset of a byte of all of the text, where they are not those in the text itself.
+    pub fn place(&self, at: u64) -> Option<(u64, u64)> {
+        let piece = self.piece(at).filter(|_| self.envelope != Envelope::Events)?;
+        Some((piece.line, piece.offset))
     }
 
     /// The event of the record at `at` of a block, whose first byte is at `offset` of all of the text.

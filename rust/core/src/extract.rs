@@ -602,10 +602,7 @@ impl Visit<'_, '_> {
     /// Line and offset of a record's first byte; of its event's in unwrapped text.
     fn place(&mut self, at: usize) -> (u64, u64) {
         self.locate(at);
-        match self.state.events.piece(self.offset) {
-            Some(piece) => (piece.line, piece.offset),
-            None => (self.line, self.offset),
-        }
+        self.state.events.place(self.offset).unwrap_or((self.line, self.offset))
     }
 
     /// Moves line and offset on to a record's first byte.
@@ -627,9 +624,9 @@ fn example<'a>(
     text: Option<&'a str>,
 ) -> impl FnOnce() -> Example + use<'a> {
     let (source, line) = (state.source, state.line);
-    let piece = state.events.piece(state.offset + record.start as u64).map(|piece| piece.line);
+    let place = state.events.place(state.offset + record.start as u64);
     move || {
-        let line = piece.unwrap_or_else(|| line + survey.count_lf(0..record.start));
+        let line = place.map_or_else(|| line + survey.count_lf(0..record.start), |(line, _)| line);
         Example::new(source, line, text.unwrap_or_default())
     }
 }

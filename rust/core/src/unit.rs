@@ -42,6 +42,8 @@ pub enum Source {
     /// Another source, known when it is needed: a worker calls this, may wait in it, and reads what it gives.
     /// They are called in the order of the sources, so that the other side can work ahead.
     Deferred(Box<dyn FnOnce() -> io::Result<Source> + Send>),
+    /// A source of which it is known what wraps its messages, whatever is said of the others.
+    Wrapped(Envelope, Box<Source>),
 }
 
 impl std::fmt::Debug for Source {
@@ -51,6 +53,7 @@ impl std::fmt::Debug for Source {
             Source::AtLabel => f.write_str("AtLabel"),
             Source::Bytes(bytes) => f.debug_tuple("Bytes").field(&(**bytes).as_ref().len()).finish(),
             Source::Stream(_) => f.write_str("Stream"),
+            Source::Wrapped(envelope, source) => f.debug_tuple("Wrapped").field(envelope).field(source).finish(),
             Source::Deferred(_) => f.write_str("Deferred"),
         }
     }
@@ -100,6 +103,8 @@ pub(crate) struct Unit {
     pub split: usize,
     /// When the source was last written to, in microseconds since 1970.
     written: Option<i64>,
+    /// What wraps the messages, if it was said.
+    known: Option<Envelope>,
     input: Input,
 }
 
@@ -149,7 +154,7 @@ pub(crate) fn open(
     opening: Opening,
     pool: &Arc<Pool>,
 ) -> io::Result<Vec<Unit>> {
-    let unit = |input| Ok(vec![Unit { source: index, split: 0, written: None, input }]);
+    let unit = |input| Ok(vec![Unit { source: index, split: 0, written: None, known: opening.envelope, input }]);
     match source {
         Source::Path(path) => open_file(index, &path, opening, pool),
         Source::AtLabel => open_file(index, Path::new(label), opening, pool),
@@ -163,13 +168,16 @@ pub(crate) fn open(
         }
         Source::Stream(reader) => unit(Input::stream(Decompressed::new(reader)?)),
         Source::Deferred(find) => open(index, label, find()?, opening, pool),
+        Source::Wrapped(envelope, source) => {
+            open(index, label, *source, Opening { envelope: Some(envelope), ..opening }, pool)
+        }
     }
 }
 
 fn open_file(index: usize, path: &Path, opening: Opening, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
     let mut file = SourceFile::open(path)?;
     let written = file.written();
-    let unit = |split, input| Unit { source: index, split, written, input };
+    let unit = |split, input| Unit { source: index, split, written, known: opening.envelope, input };
     // A file of 0 bytes may still have content (`/proc`).
     if !file.is_regular() || file.is_empty() {
         let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
@@ -216,7 +224,7 @@ impl Unit {
     pub fn begin(&self, extractor: &mut Extractor, label: &str) {
         let known = match &self.input {
             Input::Range { envelope, .. } => *envelope,
-            _ => None,
+            _ => self.known,
         };
         extractor.begin(self.source, label, self.written, known);
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metricsieve_core::{Source, Sources};
+use metricsieve_core::{Envelope, Source, Sources};
 use pyo3::{
     exceptions::{PyOSError, PyStopIteration, PyTypeError, PyValueError},
     prelude::*,
@@ -65,7 +65,13 @@ pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(
             "chunks" => stream(object.try_iter()?.into_any(), Call::Next, raised),
             "deferred" => {
                 told = object.getattr_opt("size")?.and_then(|size| size.extract().ok());
-                deferred(object, raised)
+                let envelope: Option<PyBackedStr> =
+                    object.getattr_opt("envelope")?.map_or(Ok(None), |name| name.extract())?;
+                let source = deferred(object, raised);
+                match envelope.as_deref().and_then(Envelope::by_name) {
+                    Some(envelope) => Source::Wrapped(envelope, Box::new(source)),
+                    None => source,
+                }
             }
             other => return Err(PyValueError::new_err(format!("unknown kind of source '{other}'"))),
         };
@@ -82,7 +88,7 @@ fn size(label: &str, source: &Source) -> Option<u64> {
         Source::AtLabel => Path::new(label),
         Source::Path(path) => path,
         Source::Bytes(bytes) => return Some((**bytes).as_ref().len() as u64),
-        Source::Stream(_) | Source::Deferred(_) => return None,
+        Source::Stream(_) | Source::Deferred(_) | Source::Wrapped(..) => return None,
     };
     let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file());
     metadata.map(|metadata| metadata.len())

@@ -45,10 +45,13 @@ pub enum Envelope {
     Cri,
     /// JSON lines with the message under a key.
     JsonLines,
+    /// Events that were asked for: JSON lines that nobody else has seen, so that places in the source are those in its
+    /// messages.
+    Events,
 }
 
 impl Envelope {
-    /// All of them.
+    /// All that a log may have.
     pub const ALL: [Envelope; 11] = [
         Envelope::Plain,
         Envelope::Mpi,
@@ -77,17 +80,19 @@ impl Envelope {
             Envelope::DockerJson => "docker-json",
             Envelope::Cri => "cri",
             Envelope::JsonLines => "json",
+            Envelope::Events => "events",
         }
     }
 
     /// The one of a name.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|envelope| envelope.name() == name)
+        Self::ALL.into_iter().chain([Envelope::Events]).find(|envelope| envelope.name() == name)
     }
 
     /// Whether the text has to be unwrapped before it is searched.
     pub(crate) fn is_unwrapped(self) -> bool {
-        matches!(self, Envelope::CloudWatchJson | Envelope::DockerJson | Envelope::Cri | Envelope::JsonLines)
+        use Envelope::{CloudWatchJson, Cri, DockerJson, Events, JsonLines};
+        matches!(self, CloudWatchJson | DockerJson | Cri | JsonLines | Events)
     }
 
     /// Whether a line without the prefix belongs to the event of the line before.
