@@ -124,6 +124,16 @@ def test_an_object_of_a_patterns_name_wins(bucket):
     assert labels("s3://joblogs/logs/[a].log") == ["s3://joblogs/logs/[a].log"]
 
 
+def test_markers_of_directories_are_no_logs(bucket):
+    """Consoles make them; one of an empty directory cannot be told from an empty object."""
+    for key in ("logs/", "logs/d/", "logs/nothing/"):
+        bucket.put_object(Bucket="joblogs", Key=key, Body=b"")
+    found, report = rows("s3://joblogs/logs/", "s3://joblogs/logs/")
+    names = ["a.log", "b c#%20+.log", "d/0.gz", "d/1.log", "d/empty.log", "nothing", "é.log"]
+    assert [source.source.removeprefix("s3://joblogs/logs/") for source in report.sources] == names
+    assert {name for name, *_ in found} == {"a.log", "b c#%20+.log", "d/0.gz", "d/1.log", "é.log"}
+
+
 def test_many_urls_are_looked_up_at_once_and_read_once(bucket, tree):
     """In the order given, an object that two of them name only the first time."""
     base = "s3://joblogs"

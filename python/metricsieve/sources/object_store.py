@@ -87,7 +87,7 @@ class RemotePath(RemoteSources):
     """
 
     def __init__(self, store: Any, path: str = "") -> None:
-        self._store = _adapter(store)
+        self._store: Store = store if isinstance(store, ObstoreStore) else _adapter(store)
         if not isinstance(path, str):
             raise TypeError(f"a path in a store must be text, not {type(path).__name__}")
         self._path = self._store.key(path) + ("/" if path.endswith("/") else "")
@@ -116,7 +116,7 @@ class RemotePath(RemoteSources):
             directory, fits = path.rstrip("/"), _every
             nothing = "no such object, and none below it" if path else "the store is empty"
         with source_errors(label):
-            found = [entry for entry in self._store.below(directory) if fits(entry.key)]
+            found = _without_markers(self._store.below(directory), fits)
         if not found:
             raise FileNotFoundError(errno.ENOENT, nothing, label)
         found.sort(key=_key_bytes)
@@ -133,6 +133,23 @@ class RemotePath(RemoteSources):
             if MAGIC.search(path):  # hardly meant as a name; listing will say what is wrong
                 return None
             raise
+
+
+def _without_markers(entries: Iterable[Entry], fits: Callable[[str], bool]) -> list[Entry]:
+    """Those that fit, without the empty objects by which consoles show directories."""
+    found = list(entries)
+    empty = {entry.key for entry in found if entry.size == 0}
+    if empty:
+        parents = (key for entry in found for key in _directories(entry.key))
+        empty.intersection_update(parents)
+    return [entry for entry in found if entry.key not in empty and fits(entry.key)]
+
+
+def _directories(key: str) -> Iterator[str]:
+    end = key.rfind("/")
+    while end > 0:
+        yield key[:end]
+        end = key.rfind("/", 0, end)
 
 
 def _every(_: str) -> bool:
@@ -165,6 +182,8 @@ class StoredObject(Remote):
     def fetch(self) -> Content:
         """The object, or its first range and calls for the others."""
         entry = self._entry
+        if entry.size == 0:  # obstore lists `x/`, the marker of an empty directory, as `x`
+            return Content(b"")
         if entry.size is None or entry.size <= WHOLE_BYTES:
             return self._store.get(entry)
         return in_ranges(self._store, entry, entry.size)
@@ -245,14 +264,11 @@ class ObstoreStore:
             raise OSError(_explained(error)) from None
 
     def below(self, directory: str) -> Iterator[Entry]:
-        """The objects below a directory; not the markers that consoles make of one."""
+        """The objects below a directory."""
         obstore = _obstore()
         try:
             for chunk in obstore.list(self._store, directory or None, chunk_size=1000):
-                for found in chunk:
-                    entry = _entry(found)
-                    if entry.key != directory or entry.size:
-                        yield entry
+                yield from map(_entry, chunk)
         except obstore.exceptions.BaseError as error:
             raise OSError(_explained(error)) from None
 
@@ -345,10 +361,7 @@ def open_url(scheme: str, bucket: str, path: str) -> RemotePath:
     with source_errors(url):
         _obstore()
         store = _s3(bucket) if scheme == "s3" else _by_environment(scheme, url)
-    made = RemotePath.__new__(RemotePath)
-    made._store = ObstoreStore(store, url)
-    made._path = path.lstrip("/")
-    return made
+    return RemotePath(ObstoreStore(store, url), path)
 
 
 # A stalled connection is given up, a slow one is not; each try may be repeated for 3 minutes.
