@@ -22,6 +22,7 @@ except ImportError as error:  # a source tree without a build, or a wheel of ano
 PatternError = _native.PatternError
 RejectError = _native.RejectError
 Scanner = _native.Scanner
+Follower = _native.Follower
 pattern_syntax = _native.pattern_syntax
 envelopes = _native.envelopes
 CheckedPattern = _native.CheckedPattern

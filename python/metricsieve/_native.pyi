@@ -10,6 +10,7 @@ _Deferred: TypeAlias = Callable[[], bytes | Iterator[bytes | None] | None]
 
 __all__ = [
     "CheckedPattern",
+    "Follower",
     "PatternError",
     "RejectError",
     "Scanner",
@@ -77,3 +78,36 @@ class Scanner:
     def rejects(self) -> tuple[object, object]: ...
     def progress(self) -> tuple[int, int | None]: ...
     def close(self) -> None: ...
+
+@final
+class Follower:
+    def __new__(
+        cls,
+        definitions: list[tuple[str, str, int | str | None, str, str | None, str]],
+        *,
+        normalize: str,
+        number: str,
+        on_reject: str,
+        line_numbers: bool,
+        columns: list[str] | None,
+        strings: str,
+        batch_rows: int,
+        max_record_bytes: int,
+        patterns: list[CheckedPattern] | None = None,
+        context: list[tuple[str, list[str], str]] | None = None,
+        strategy: str | None = None,
+    ) -> Follower: ...
+    def schema_capsule(self) -> object: ...
+    def add_source(self, label: str) -> int: ...
+    def turn(
+        self,
+        source: int,
+        position: dict[str, Any],
+        bytes: bytes,
+        end: Literal["open", "end", "cut"],
+    ) -> dict[str, Any]: ...
+    def next_batch(self) -> tuple[object, object] | None: ...
+    def set_error(self, source: int, error: str | None) -> None: ...
+    def close(self) -> None: ...
+    def report(self) -> dict[str, Any]: ...
+    def rejects(self) -> tuple[object, object]: ...

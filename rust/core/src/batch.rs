@@ -152,6 +152,11 @@ impl Batcher {
         }
     }
 
+    /// Takes the labels of the sources again, after more were added behind them.
+    pub fn set_sources(&mut self, sources: Arc<StringArray>) {
+        self.sources = sources;
+    }
+
     pub fn columns(&self) -> &Columns {
         &self.columns
     }

@@ -71,10 +71,22 @@ impl ContextType {
 
 /// A value of a context column.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum ContextValue {
+pub enum ContextValue {
+    /// Of a column of this type.
     Int64(i64),
+    /// Of a column of this type.
     Float64(f64),
+    /// Of a column of this type.
     String(Box<str>),
+}
+
+/// What a context column carries over an interruption of its source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CarriedContext {
+    /// The last value.
+    pub value: Option<ContextValue>,
+    /// Texts behind it that do not fit the column's type, which no row has asked for yet.
+    pub pending: Counted,
 }
 
 /// What the record at hand says of a column.
@@ -175,6 +187,21 @@ impl Context {
             std::mem::take(&mut memory.tally)
         };
         self.0.iter_mut().map(take).collect()
+    }
+
+    /// Goes on with what was carried over an interruption; for a unit that has just begun.
+    pub fn resume(&mut self, carried: &[CarriedContext]) {
+        for (memory, carried) in self.0.iter_mut().zip(carried) {
+            memory.tally.last = carried.value.clone();
+            memory.tally.pending = carried.pending.clone();
+            memory.fresh = true;
+        }
+    }
+
+    /// What is carried over an interruption here.
+    pub fn suspend(&self) -> Vec<CarriedContext> {
+        let of = |tally: &ContextTally| CarriedContext { value: tally.last.clone(), pending: tally.pending.clone() };
+        self.0.iter().map(|memory| of(&memory.tally)).collect()
     }
 
     /// Takes what the record at hand says: None where the pattern does not match, else its group. Whether it fits.

@@ -12,6 +12,7 @@ use crate::{
     encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
     envelope::{self, Envelope, Unwrapped, Unwrapper},
     event::{Event, Events},
+    follow::Position,
     matcher::{Cache, InText, Match, Matcher, TIMED, Visitor, Wrapped},
     normalize::Text,
     record::{Census, Piece, RecordBuffer},
@@ -262,6 +263,40 @@ impl Extractor {
         self.text = Transcoding::Utf8;
         self.state.offset = offset;
         self.settle(envelope);
+    }
+
+    /// Starts a source where an earlier extraction was suspended.
+    pub fn resume(&mut self, source: usize, label: &str, position: &Position) {
+        self.begin(source, label, None, Some(Envelope::Plain));
+        if position.offset > 0 {
+            self.go_to(position.offset, Envelope::Plain);
+        }
+        self.buffer.resume(position.skipping, position.in_run);
+        self.state.line = position.line;
+        self.state.open_line = position.open_line;
+        self.state.context.resume(&position.context);
+    }
+
+    /// Where to go on from: bytes from there on are forgotten, and have to be given again.
+    pub fn suspend(&mut self) -> Position {
+        let held = match &self.text {
+            Transcoding::Unknown(head) => head.len(),
+            Transcoding::Utf8 | Transcoding::Utf16(_) => self.buffer.held(),
+        };
+        self.state.tally.bytes -= held as u64;
+        Position {
+            offset: self.state.offset,
+            line: self.state.line,
+            open_line: self.state.open_line,
+            skipping: self.buffer.is_skipping(),
+            in_run: self.buffer.is_in_run(),
+            context: self.state.context.suspend(),
+        }
+    }
+
+    /// Whether the source is UTF-16, whose positions cannot be resumed.
+    pub fn is_wide(&self) -> bool {
+        self.state.wide
     }
 
     /// Takes bytes; false when `emit` or a reject stopped the extraction.

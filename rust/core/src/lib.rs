@@ -16,6 +16,7 @@
 //! | values | `value`, `number` | captured text to `f64`, or a counted reject |
 //! | rows | `extract`, `rows`, `batch`, `schema` | points to Arrow record batches |
 //! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
+//! | live sources | `follow` | turns that end at a position and go on from there |
 //!
 //! # Example
 //!
@@ -47,6 +48,7 @@ mod error;
 mod event;
 mod extract;
 mod finder;
+mod follow;
 mod matcher;
 mod normalize;
 mod number;
@@ -63,7 +65,7 @@ mod timestamp;
 mod unit;
 mod value;
 
-pub use context::{ContextColumn, ContextType, MAX_CONTEXT_COLUMNS};
+pub use context::{CarriedContext, ContextColumn, ContextType, ContextValue, MAX_CONTEXT_COLUMNS};
 pub use decoder::{Decoder, Reader};
 pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
 pub use dialect::{Syntax, SyntaxKind, Warning};
@@ -71,6 +73,7 @@ pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
 pub use extract::{EnvelopeOptions, ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
+pub use follow::{Follower, Position, TurnError};
 pub use matcher::{Cache, Matcher, Strategy};
 pub use report::{
     ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values,

@@ -276,6 +276,26 @@ impl RecordBuffer {
         (self.wide, self.skipping, self.in_run) = (false, false, false);
     }
 
+    /// Goes on where another buffer stopped: inside a record that is too long, or behind a run of backspaces.
+    pub fn resume(&mut self, skipping: bool, in_run: bool) {
+        (self.skipping, self.in_run) = (skipping, in_run);
+    }
+
+    /// Whether it is inside a record that is too long.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// Whether the run of backspaces that was its last terminator may go on.
+    pub fn is_in_run(&self) -> bool {
+        self.in_run
+    }
+
+    /// Bytes that are held back.
+    pub fn held(&self) -> usize {
+        self.end - self.start
+    }
+
     /// Says that the source is UTF-16.
     pub fn set_wide(&mut self) {
         self.wide = true;

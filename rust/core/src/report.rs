@@ -279,6 +279,16 @@ pub(crate) struct Tally {
     pub warning: Option<String>,
 }
 
+/// What the account keeps of one source that is read in turns with others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turns {
+    current: SourceReport,
+    /// Per definition, whether it has a point there; empty before the first turn.
+    found: Vec<bool>,
+    /// Why the source cannot be read on.
+    pub error: Option<String>,
+}
+
 /// The account of a scan; live while it runs.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -424,6 +434,31 @@ impl Report {
         current.foreign += tally.foreign;
         current.ambiguous_times += tally.ambiguous;
         current.warning = current.warning.take().or(tally.warning);
+    }
+
+    /// Adds a turn of one of several sources that are read in turns.
+    pub(crate) fn merge_turn(&mut self, tally: Tally, turns: &mut Turns) {
+        turns.found.resize(self.found_in_current.len(), false);
+        std::mem::swap(&mut self.current, &mut turns.current);
+        std::mem::swap(&mut self.found_in_current, &mut turns.found);
+        self.merge(tally, 0);
+        // What is carried stands in the position that the turn ended with.
+        self.carried.source_done();
+        std::mem::swap(&mut self.current, &mut turns.current);
+        std::mem::swap(&mut self.found_in_current, &mut turns.found);
+    }
+
+    /// The account with every source closed as it stands.
+    pub(crate) fn with_turns(&self, sources: &[Turns]) -> Self {
+        let mut report = self.clone();
+        report.sources_total = sources.len() as u64;
+        for (source, turns) in sources.iter().enumerate() {
+            report.current = turns.current.clone();
+            report.found_in_current.fill(false);
+            report.found_in_current[..turns.found.len()].copy_from_slice(&turns.found);
+            report.source_done(source, turns.error.clone());
+        }
+        report
     }
 
     /// Closes the account of a source after its last unit.

@@ -5,6 +5,7 @@
 //! imports this module.
 
 mod arrow;
+mod follower;
 mod report;
 mod sources;
 
@@ -19,8 +20,8 @@ use std::{
 
 use metricsieve_core::{
     ColumnOptions, ContextColumn, ContextType, Definition, DefinitionSet, Envelope, EnvelopeOptions, Error,
-    ExtractOptions, Finder, Group, Matcher, Matches, NumberMode, OnReject, Pattern, Scan, ScanError, ScanOptions,
-    Strategy, Strings, Syntax, SyntaxKind, Zone,
+    ExtractOptions, Finder, Group, Matcher, Matches, NumberMode, OnReject, Pattern, Rejected, Scan, ScanError,
+    ScanOptions, Strategy, Strings, Syntax, SyntaxKind, Zone,
 };
 use pyo3::{
     IntoPyObjectExt, create_exception,
@@ -29,6 +30,8 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
+use follower::Follower;
+use report::Account;
 use sources::Raised;
 
 create_exception!(
@@ -48,7 +51,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{CheckedPattern, Scanner, check_pattern, envelopes, pattern_syntax};
+    use super::{CheckedPattern, Follower, Scanner, check_pattern, envelopes, pattern_syntax};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -176,6 +179,14 @@ fn choice<T: Copy>(option: &str, value: &str, choices: &[(&str, T)]) -> PyResult
 const NUMBERS: [(&str, NumberMode); 3] =
     [("trim", NumberMode::Trim), ("strict", NumberMode::Strict), ("prefix", NumberMode::Prefix)];
 
+const REJECTS: [(&str, OnReject); 3] =
+    [("count", OnReject::Count), ("null", OnReject::Null), ("raise", OnReject::Raise)];
+
+const STRINGS: [(&str, Strings); 2] = [("dictionary", Strings::Dictionary), ("plain", Strings::Plain)];
+
+const STRATEGIES: [(&str, Strategy); 2] =
+    [("prefiltered", Strategy::Prefiltered), ("exhaustive", Strategy::Exhaustive)];
+
 /// How a pattern is made for an engine.
 type Make = fn(&str, Option<&Group>, bool) -> Result<Pattern, Error>;
 
@@ -222,6 +233,57 @@ fn context_column((name, regexes, kind): ContextArg) -> PyResult<ContextColumn> 
     Ok(ContextColumn { kind: choice("type", &kind, &kinds)?, name, regexes })
 }
 
+/// Compiles definitions and context columns; what only all of them together tell is an error here.
+fn matcher(
+    py: Python<'_>,
+    definitions: Vec<DefinitionArg>,
+    patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
+    context: Option<Vec<ContextArg>>,
+    terminal: bool,
+    strategy: Option<&str>,
+) -> PyResult<Arc<Matcher>> {
+    let strategy = strategy.map_or(Ok(Strategy::Prefiltered), |name| choice("strategy", name, &STRATEGIES))?;
+    let definitions = definitions.into_iter().map(definition).collect::<PyResult<Vec<_>>>()?;
+    let patterns: Option<Vec<Pattern>> =
+        patterns.map(|patterns| patterns.iter().map(|checked| checked.pattern.clone()).collect());
+    if patterns.as_ref().is_some_and(|patterns| patterns.len() != definitions.len()) {
+        return Err(PyValueError::new_err("there must be one pattern a definition"));
+    }
+    let context = context.unwrap_or_default().into_iter().map(context_column).collect::<PyResult<Vec<_>>>()?;
+    let matcher = py.detach(|| {
+        let set = match &patterns {
+            Some(patterns) => DefinitionSet::from_patterns(definitions, patterns, terminal),
+            None => DefinitionSet::new(definitions, terminal),
+        };
+        let set = set.and_then(|set| set.with_context(context)).map_err(|errors| {
+            let line = |error: &Error| match error.definition() {
+                Some(index) => format!("definition {index}: {error}"),
+                None => error.to_string(),
+            };
+            errors.iter().map(line).collect::<Vec<_>>().join("\n")
+        })?;
+        Ok(Arc::new(Matcher::new(Arc::new(set), strategy)))
+    });
+    matcher.map_err(|message: String| PyValueError::new_err(message))
+}
+
+/// The error of a captured text that is no number, with `on_reject` set to raise.
+fn reject_error(rejected: &Rejected, matcher: &Matcher, label: &str) -> PyErr {
+    let reject = &rejected.reject;
+    RejectError::new_err(format!(
+        "definition '{}' captured {:?} in {label}:{} (byte {}), which is no point: {}",
+        matcher.definitions().definitions()[reject.definition].name,
+        reject.text.as_deref().unwrap_or_default(),
+        reject.line,
+        rejected.byte,
+        reject.reason.name(),
+    ))
+}
+
+fn account(scan: &Scan) -> Account<'_> {
+    Account { report: scan.report(), definitions: scan.matcher().definitions(), labels: scan.labels() }
+}
+
 /// A scan: definitions and sources in, record batches out.
 #[pyclass(frozen, module = "metricsieve._native")]
 struct Scanner {
@@ -266,14 +328,11 @@ impl Scanner {
         // Input order is one of the orders that `ordered=False` allows.
         let _ = ordered;
         let terminal = choice("normalize", normalize, &[("terminal", true), ("none", false)])?;
-        let strategies = [("prefiltered", Strategy::Prefiltered), ("exhaustive", Strategy::Exhaustive)];
-        let strategy = strategy.map_or(Ok(Strategy::Prefiltered), |name| choice("strategy", name, &strategies))?;
         let defaults = ScanOptions::default();
-        let rejects = [("count", OnReject::Count), ("null", OnReject::Null), ("raise", OnReject::Raise)];
         let options = ScanOptions {
             extract: ExtractOptions {
                 number: choice("number", number, &NUMBERS)?,
-                on_reject: choice("on_reject", on_reject, &rejects)?,
+                on_reject: choice("on_reject", on_reject, &REJECTS)?,
                 max_record_bytes,
                 block_bytes: block_bytes.unwrap_or(defaults.extract.block_bytes).max(1),
                 batch_rows: batch_rows.max(1),
@@ -286,7 +345,7 @@ impl Scanner {
             },
             columns: ColumnOptions {
                 columns,
-                strings: choice("strings", strings, &[("dictionary", Strings::Dictionary), ("plain", Strings::Plain)])?,
+                strings: choice("strings", strings, &STRINGS)?,
                 ..ColumnOptions::default()
             },
             threads: threads.unwrap_or(0),
@@ -294,30 +353,10 @@ impl Scanner {
             line_numbers,
             stop_on_source_error: false,
         };
-        let definitions = definitions.into_iter().map(definition).collect::<PyResult<Vec<_>>>()?;
-        let patterns: Option<Vec<Pattern>> =
-            patterns.map(|patterns| patterns.iter().map(|checked| checked.pattern.clone()).collect());
-        if patterns.as_ref().is_some_and(|patterns| patterns.len() != definitions.len()) {
-            return Err(PyValueError::new_err("there must be one pattern a definition"));
-        }
-        let context = context.unwrap_or_default().into_iter().map(context_column).collect::<PyResult<Vec<_>>>()?;
         let raised = Raised::default();
         let (sources, total) = sources::convert(sources, &raised)?;
-        let scan = py.detach(|| {
-            let set = match &patterns {
-                Some(patterns) => DefinitionSet::from_patterns(definitions, patterns, terminal),
-                None => DefinitionSet::new(definitions, terminal),
-            };
-            let set = set.and_then(|set| set.with_context(context)).map_err(|errors| {
-                let line = |error: &Error| match error.definition() {
-                    Some(index) => format!("definition {index}: {error}"),
-                    None => error.to_string(),
-                };
-                errors.iter().map(line).collect::<Vec<_>>().join("\n")
-            })?;
-            let matcher = Arc::new(Matcher::new(Arc::new(set), strategy));
-            Scan::new(matcher, sources, options).map_err(|error| error.to_string())
-        });
+        let matcher = matcher(py, definitions, patterns, context, terminal, strategy)?;
+        let scan = py.detach(|| Scan::new(matcher, sources, options).map_err(|error| error.to_string()));
         let scan = scan.map_err(PyValueError::new_err)?;
         let bytes_read = scan.bytes_read();
         Ok(Self {
@@ -365,12 +404,12 @@ impl Scanner {
 
     /// The account so far.
     fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        report::to_dict(py, &*self.lock(py)?)
+        report::to_dict(py, account(&*self.lock(py)?))
     }
 
     /// The table of rejected texts as `(arrow_schema, arrow_array)`.
     fn rejects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        arrow::batch_capsules(py, &report::rejects(&*self.lock(py)?))
+        arrow::batch_capsules(py, &report::rejects(account(&*self.lock(py)?)))
     }
 
     /// Raw bytes read, and how many there are where that is known.
@@ -421,17 +460,7 @@ impl Scanner {
         };
         match error {
             ScanError::Rejected(rejected) => {
-                let reject = rejected.reject;
-                let definition = &scan.matcher().definitions().definitions()[reject.definition];
-                RejectError::new_err(format!(
-                    "definition '{}' captured {:?} in {}:{} (byte {}), which is no point: {}",
-                    definition.name,
-                    reject.text.as_deref().unwrap_or_default(),
-                    scan.labels().value(reject.source),
-                    reject.line,
-                    rejected.byte,
-                    reject.reason.name(),
-                ))
+                reject_error(&rejected, scan.matcher(), scan.labels().value(rejected.reject.source))
             }
             ScanError::Source { error, .. } => error.into(),
             other => PyRuntimeError::new_err(format!("{other:?}")),

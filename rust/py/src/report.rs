@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use metricsieve_core::{
-    ContextColumn, ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, Reject, Scan, SourceReport,
+    ContextColumn, ContextReport, Counted, DefinitionReport, DefinitionSet, ESCAPE_NAMES, Example, Reject, Report,
+    SourceReport,
 };
 use pyo3::{prelude::*, types::PyDict};
 
@@ -14,8 +15,16 @@ fn shown<'a>(literals: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     literals.map(|literal| String::from_utf8_lossy(literal).into_owned()).collect()
 }
 
-pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, PyDict>> {
-    let report = scan.report();
+/// A report, with what tells its indices.
+#[derive(Clone, Copy)]
+pub(crate) struct Account<'a> {
+    pub report: &'a Report,
+    pub definitions: &'a DefinitionSet,
+    pub labels: &'a StringArray,
+}
+
+pub(crate) fn to_dict<'py>(py: Python<'py>, account: Account<'_>) -> PyResult<Bound<'py, PyDict>> {
+    let Account { report, definitions: set, labels } = account;
     let dict = PyDict::new(py);
     dict.set_item("complete", report.is_complete() && report.sources_failed == 0)?;
     dict.set_item("bytes", report.bytes)?;
@@ -34,11 +43,10 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     dict.set_item("elapsed_seconds", report.elapsed().as_secs_f64())?;
     dict.set_item("points", report.points())?;
     dict.set_item("rejects", report.rejected())?;
-    let set = scan.matcher().definitions();
     let mut definitions = Vec::with_capacity(set.len());
     let each = set.definitions().iter().zip(set.patterns()).zip(&report.definitions).enumerate();
     for (index, ((definition, pattern), counts)) in each {
-        let entry = definition_dict(py, counts, scan.labels())?;
+        let entry = definition_dict(py, counts, labels)?;
         entry.set_item("name", &definition.name)?;
         entry.set_item("regex", &definition.regex)?;
         entry.set_item("strategy", set.strategy(index))?;
@@ -47,13 +55,13 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, scan: &Scan) -> PyResult<Bound<'py, 
     }
     dict.set_item("definitions", definitions)?;
     let columns = set.context().iter().zip(&report.context);
-    let columns = columns.map(|(column, counts)| context_dict(py, column, counts, scan.labels()));
+    let columns = columns.map(|(column, counts)| context_dict(py, column, counts, labels));
     dict.set_item("context", columns.collect::<PyResult<Vec<_>>>()?)?;
     let sources = PyDict::new(py);
     sources.set_item("total", report.sources_total)?;
     sources.set_item("complete", report.sources_complete)?;
     sources.set_item("failed", report.sources_failed)?;
-    let entries = report.sources.iter().map(|source| source_dict(py, source, scan.labels()));
+    let entries = report.sources.iter().map(|source| source_dict(py, source, labels));
     sources.set_item("entries", entries.collect::<PyResult<Vec<_>>>()?)?;
     dict.set_item("sources", sources)?;
     Ok(dict)
@@ -149,9 +157,9 @@ fn source_dict<'py>(py: Python<'py>, source: &SourceReport, labels: &StringArray
 }
 
 /// The rejected texts: metric, text, reason, source, line, offset.
-pub(crate) fn rejects(scan: &Scan) -> RecordBatch {
-    let rows = &scan.report().rejects;
-    let names = scan.matcher().definitions().definitions();
+pub(crate) fn rejects(account: Account<'_>) -> RecordBatch {
+    let Account { report, definitions, labels } = account;
+    let (rows, names) = (&report.rejects, definitions.definitions());
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
     let number = |name: &str| Field::new(name, DataType::UInt64, false);
     let schema = Schema::new(vec![
@@ -168,7 +176,7 @@ pub(crate) fn rejects(scan: &Scan) -> RecordBatch {
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &names[row.definition].name))),
             Arc::new(rows.iter().map(|row| row.text.as_deref()).collect::<StringArray>()),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.reason.name()))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| scan.labels().value(row.source)))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| labels.value(row.source)))),
             Arc::new(rows.iter().map(|row| row.line).collect::<UInt64Array>()),
             Arc::new(rows.iter().map(|row| row.offset).collect::<UInt64Array>()),
         ],

@@ -1,0 +1,226 @@
+//! `Follower`: sources that grow, in turns; positions cross the boundary as dicts of plain values.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use arrow_array::Array;
+use metricsieve_core::{
+    CarriedContext, ColumnOptions, ContextType, ContextValue, Counted, Example, ExtractOptions,
+    Follower as CoreFollower, Position, TurnError,
+};
+use pyo3::{
+    IntoPyObjectExt,
+    exceptions::{PyIndexError, PyValueError},
+    prelude::*,
+    types::{PyDict, PyList, PyTuple},
+};
+
+use crate::{
+    CheckedPattern, ContextArg, DefinitionArg, NUMBERS, REJECTS, STRINGS, arrow, choice, matcher, reject_error,
+    report::{self, Account},
+};
+
+/// Definitions in; turns of sources in, record batches out. See `metricsieve_core::Follower`.
+#[pyclass(frozen, module = "metricsieve._native")]
+pub(crate) struct Follower(Mutex<CoreFollower>);
+
+#[pymethods]
+impl Follower {
+    #[new]
+    #[pyo3(signature = (definitions, *, normalize, number, on_reject, line_numbers, columns, strings, batch_rows,
+        max_record_bytes, patterns=None, context=None, strategy=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
+    fn new(
+        py: Python<'_>,
+        definitions: Vec<DefinitionArg>,
+        normalize: &str,
+        number: &str,
+        on_reject: &str,
+        line_numbers: bool,
+        columns: Option<Vec<String>>,
+        strings: &str,
+        batch_rows: usize,
+        max_record_bytes: usize,
+        patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
+        context: Option<Vec<ContextArg>>,
+        strategy: Option<&str>,
+    ) -> PyResult<Self> {
+        let terminal = choice("normalize", normalize, &[("terminal", true), ("none", false)])?;
+        let options = ExtractOptions {
+            number: choice("number", number, &NUMBERS)?,
+            on_reject: choice("on_reject", on_reject, &REJECTS)?,
+            max_record_bytes,
+            batch_rows: batch_rows.max(1),
+            ..ExtractOptions::default()
+        };
+        let columns =
+            ColumnOptions { columns, strings: choice("strings", strings, &STRINGS)?, ..ColumnOptions::default() };
+        let matcher = matcher(py, definitions, patterns, context, terminal, strategy)?;
+        let follower = CoreFollower::new(matcher, columns, options, line_numbers);
+        follower.map(|follower| Self(Mutex::new(follower))).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn schema_capsule<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        arrow::schema_capsule(py, self.lock(py).schema())
+    }
+
+    /// Adds a source; gives its index.
+    fn add_source(&self, py: Python<'_>, label: &str) -> usize {
+        self.lock(py).add_source(label)
+    }
+
+    /// One turn: the bytes from a position on. Gives the position to go on from; bytes behind it are to be given again.
+    ///
+    /// `end` is `"open"` where more may come, `"end"` where the source has ended, `"cut"` where it broke off.
+    fn turn<'py>(
+        &self,
+        py: Python<'py>,
+        source: usize,
+        position: &Bound<'py, PyDict>,
+        bytes: &[u8],
+        end: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let end = choice("end", end, &[("open", End::Open), ("end", End::Whole), ("cut", End::Cut)])?;
+        let kinds: Vec<ContextType> = {
+            let mut follower = self.lock(py);
+            if source >= follower.labels().len() {
+                return Err(PyIndexError::new_err(format!("there is no source {source}")));
+            }
+            follower.matcher().definitions().context().iter().map(|column| column.kind).collect()
+        };
+        let position = read_position(source, position, &kinds)?;
+        let outcome = py.detach(|| {
+            let mut follower = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            follower.resume(source, &position);
+            follower.push(bytes)?;
+            match end {
+                End::Open => Ok(follower.suspend()),
+                End::Whole => follower.finish(),
+                End::Cut => {
+                    follower.cut_off();
+                    let offset = position.offset + bytes.len() as u64;
+                    Ok(Position { offset, ..position })
+                }
+            }
+        });
+        match outcome {
+            Ok(position) => write_position(py, &position),
+            Err(TurnError::Rejected(rejected)) => {
+                let mut follower = self.lock(py);
+                let matcher = follower.matcher().clone();
+                Err(reject_error(&rejected, &matcher, follower.labels().value(source)))
+            }
+            Err(TurnError::Utf16) => Err(PyValueError::new_err("the source is UTF-16, which cannot be followed")),
+            Err(other) => Err(PyValueError::new_err(format!("{other:?}"))),
+        }
+    }
+
+    /// Rows of the turns so far as `(arrow_schema, arrow_array)`, at most a batch; None when there are none.
+    fn next_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let batch = py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).flush());
+        batch.map(|batch| arrow::batch_capsules(py, &batch)).transpose()
+    }
+
+    /// Says why a source cannot be read on; None takes it back.
+    fn set_error(&self, py: Python<'_>, source: usize, error: Option<String>) {
+        self.lock(py).set_error(source, error);
+    }
+
+    /// Ends the account's clock.
+    fn close(&self, py: Python<'_>) {
+        self.lock(py).close();
+    }
+
+    /// The account of the turns so far.
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let mut follower = self.lock(py);
+        let (report, labels) = (follower.report(), follower.labels().clone());
+        report::to_dict(py, Account { report: &report, definitions: follower.matcher().definitions(), labels: &labels })
+    }
+
+    /// The table of rejected texts as `(arrow_schema, arrow_array)`.
+    fn rejects<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let mut follower = self.lock(py);
+        let (report, labels) = (follower.report(), follower.labels().clone());
+        let account = Account { report: &report, definitions: follower.matcher().definitions(), labels: &labels };
+        arrow::batch_capsules(py, &report::rejects(account))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Open,
+    Whole,
+    Cut,
+}
+
+impl Follower {
+    /// Another thread may be inside a turn, so the wait happens without the GIL.
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, CoreFollower> {
+        loop {
+            match self.0.try_lock() {
+                Ok(guard) => return guard,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock) => py.detach(|| drop(self.0.lock())),
+            }
+        }
+    }
+}
+
+/// A context column's part of a position: value, count of pending texts, line and text of their example.
+type CarriedArg<'py> = (Option<Bound<'py, PyAny>>, u64, Option<(u64, String)>);
+
+fn read_position(source: usize, dict: &Bound<'_, PyDict>, kinds: &[ContextType]) -> PyResult<Position> {
+    fn item<'py, T: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(
+        dict: &Bound<'py, PyDict>,
+        name: &str,
+    ) -> PyResult<T> {
+        let found = dict.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("the position has no {name}")))?;
+        found.extract().map_err(|error| PyValueError::new_err(format!("{name} of the position: {error}")))
+    }
+    let carried = dict.get_item("context")?.map_or_else(|| Ok(Vec::new()), |found| found.extract::<Vec<CarriedArg>>());
+    let carried = carried.map_err(|error| PyValueError::new_err(format!("context of the position: {error}")))?;
+    if !carried.is_empty() && carried.len() != kinds.len() {
+        return Err(PyValueError::new_err("the position is of other context columns"));
+    }
+    let read = |((value, count, example), kind): (CarriedArg<'_>, &ContextType)| {
+        let value = value.map(|value| {
+            Ok::<_, PyErr>(match kind {
+                ContextType::Int64 => ContextValue::Int64(value.extract()?),
+                ContextType::Float64 => ContextValue::Float64(value.extract()?),
+                ContextType::String => ContextValue::String(value.extract::<String>()?.into()),
+            })
+        });
+        let example = example.map(|(line, text)| Example { source, line, text });
+        Ok(CarriedContext { value: value.transpose()?, pending: Counted { count, example } })
+    };
+    Ok(Position {
+        offset: item(dict, "offset")?,
+        line: item(dict, "line")?,
+        open_line: item(dict, "open_line")?,
+        skipping: item(dict, "skipping")?,
+        in_run: item(dict, "in_run")?,
+        context: carried.into_iter().zip(kinds).map(read).collect::<PyResult<_>>()?,
+    })
+}
+
+fn write_position<'py>(py: Python<'py>, position: &Position) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("offset", position.offset)?;
+    dict.set_item("line", position.line)?;
+    dict.set_item("open_line", position.open_line)?;
+    dict.set_item("skipping", position.skipping)?;
+    dict.set_item("in_run", position.in_run)?;
+    let context = PyList::empty(py);
+    for carried in &position.context {
+        let value = match &carried.value {
+            None => py.None().into_bound(py),
+            Some(ContextValue::Int64(value)) => value.into_bound_py_any(py)?,
+            Some(ContextValue::Float64(value)) => value.into_bound_py_any(py)?,
+            Some(ContextValue::String(value)) => value.as_ref().into_bound_py_any(py)?,
+        };
+        let example = carried.pending.example.as_ref().map(|example| (example.line, &example.text));
+        context.append((value, carried.pending.count, example))?;
+    }
+    dict.set_item("context", context)?;
+    Ok(dict)
+}
