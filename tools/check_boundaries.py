@@ -57,6 +57,9 @@ def problems() -> list[str]:
             "metricsieve.definitions",
         }:
             found.append(f"{name}: remote sources know neither scans nor definitions")
+        of_following = {one for one in imports if one.startswith("metricsieve.following")}
+        if of_following and name.startswith(("sinks/", "_scan", "_sources", "_render")):
+            found.append(f"{name}: what follow builds on does not know it")
         if len(text.splitlines()) > LIMIT:
             found.append(f"{name}: more than {LIMIT} lines; find the seam")
     return found

@@ -29,6 +29,7 @@ from metricsieve.exceptions import (
     SinkError,
     SourceError,
     SourceWarning,
+    StateError,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from metricsieve.checks import Finding
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
+    from metricsieve.following import Follow, follow
     from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
     from metricsieve.sources.object_store import RemotePath
     from metricsieve.suggesting import Suggestion, suggest
@@ -52,6 +54,7 @@ __all__ = [
     "DefinitionWarning",
     "Explanation",
     "Finding",
+    "Follow",
     "LinePreview",
     "MetricDefinition",
     "MetricsieveError",
@@ -63,9 +66,11 @@ __all__ = [
     "SinkError",
     "SourceError",
     "SourceWarning",
+    "StateError",
     "Suggestion",
     "__version__",
     "explain",
+    "follow",
     "from_training_job",
     "from_tuning_job",
     "preview",
@@ -78,6 +83,7 @@ _LAZY = {
     "DefinitionSet": ("definitions", "DefinitionSet"),
     "Explanation": ("explaining", "Explanation"),
     "Finding": ("checks", "Finding"),
+    "Follow": ("following", "Follow"),
     "LinePreview": ("explaining", "LinePreview"),
     "MetricDefinition": ("definitions", "MetricDefinition"),
     "RemotePath": ("sources.object_store", "RemotePath"),
@@ -86,6 +92,7 @@ _LAZY = {
     "Suggestion": ("suggesting", "Suggestion"),
     "__version__": ("_engine", "native_version"),
     "explain": ("explaining", "explain"),
+    "follow": ("following", "follow"),
     "from_training_job": ("_jobs", "from_training_job"),
     "from_tuning_job": ("_jobs", "from_tuning_job"),
     "preview": ("explaining", "preview"),

@@ -153,22 +153,11 @@ def scan(
     _check_supported(redraws)
     wrapping, message_key = _envelope(envelope)
     _check_counts(threads=threads, batch_rows=batch_rows, max_record_bytes=max_record_bytes)
-    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns or ()):
-        raise TypeError("columns must be a list of column names")
-    checked = definitions if isinstance(definitions, DefinitionSet) else DefinitionSet(definitions)
-    asked_for = {*(context or ()), *(() if checked.from_job else (c.name for c in checked.context))}
-    checked = _with_context(checked, context, columns)
-    terminal = normalize == "terminal"
-    wrong = check_context(checked.context, labels=checked.labels, terminal=terminal)
-    if wrong:
-        raise DefinitionError(wrong)
-    for problem in checked.pattern_warnings(terminal=terminal):
-        warnings.warn(str(problem), DefinitionWarning, stacklevel=2)
+    checked, asked_for = prepare(definitions, context, columns, normalize)
     prefetcher = Prefetcher()
-    try:
+    with pattern_errors():
         scanner = _engine.Scanner(
-            [(d.name, d.regex, d.group, d.matches, d.number, d.engine) for d in checked],
-            _fetched_ahead(iter_sources(sources), prefetcher),
+            sources=_fetched_ahead(iter_sources(sources), prefetcher),
             normalize=normalize,
             number=number,
             on_reject=on_reject,
@@ -179,18 +168,15 @@ def scan(
             threads=threads,
             batch_rows=batch_rows,
             max_record_bytes=max_record_bytes,
-            patterns=[info.compiled for info in checked._checked(terminal=terminal)],
-            context=[(one.name, list(one.regexes), one.type) for one in checked.context],
-            timezone=timezone,
             envelope=wrapping,
             message_key=message_key,
+            timezone=timezone,
+            **native_arguments(checked, normalize),
         )
-    except _engine.PatternError as error:  # only what needs all definitions at once is left
-        raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None
     return Scan(
         scanner,
         checked,
-        asked_for=frozenset(asked_for),
+        asked_for=asked_for,
         raise_source_errors=on_source_error == "raise",
         progress=progress,
         prefetcher=prefetcher,
@@ -204,6 +190,72 @@ def _fetched_ahead(sources: Iterator[Source], prefetcher: Prefetcher) -> Iterato
             yield source.label, "deferred", prefetcher.add(source.object)
         else:
             yield source
+
+
+def prepare(
+    definitions: DefinitionSet | Iterable[MetricDefinition | Mapping[str, Any]] | Mapping[str, Any],
+    context: Mapping[str, Any] | None,
+    columns: Sequence[str] | None,
+    normalize: str,
+) -> tuple[DefinitionSet, frozenset[str]]:
+    """Check what users look for; the set with all context columns, and those that are expected.
+
+    Raises:
+        DefinitionError: with every problem.
+        TypeError: the columns are no list of names.
+    """
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns or ()):
+        raise TypeError("columns must be a list of column names")
+    checked = definitions if isinstance(definitions, DefinitionSet) else DefinitionSet(definitions)
+    asked_for = {*(context or ()), *(() if checked.from_job else (c.name for c in checked.context))}
+    checked = _with_context(checked, context, columns)
+    terminal = normalize == "terminal"
+    wrong = check_context(checked.context, labels=checked.labels, terminal=terminal)
+    if wrong:
+        raise DefinitionError(wrong)
+    for problem in checked.pattern_warnings(terminal=terminal):
+        warnings.warn(str(problem), DefinitionWarning, stacklevel=3)
+    return checked, frozenset(asked_for)
+
+
+def native_arguments(definitions: DefinitionSet, normalize: str) -> dict[str, Any]:
+    """What the native scanner and follower take of the definitions."""
+    terminal = normalize == "terminal"
+    return {
+        "definitions": [
+            (d.name, d.regex, d.group, d.matches, d.number, d.engine) for d in definitions
+        ],
+        "patterns": [info.compiled for info in definitions._checked(terminal=terminal)],
+        "context": [(one.name, list(one.regexes), one.type) for one in definitions.context],
+    }
+
+
+@contextlib.contextmanager
+def pattern_errors() -> Iterator[None]:
+    """Errors of all definitions together, which only the engine finds, as those of each are."""
+    try:
+        yield
+    except _engine.PatternError as error:
+        raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None
+
+
+def schema_of(capsule: object, definitions: DefinitionSet) -> pa.Schema:
+    """The schema of native batches, with what its metadata tells readers."""
+    capsuled: Any = _SchemaCapsule(capsule)
+    schema = pa.schema(capsuled)
+    metadata = {b"metricsieve.definitions": definitions.fingerprint.encode()}
+    units = {d.name: d.unit for d in definitions if d.unit is not None}
+    if units:
+        metadata[b"metricsieve.units"] = json.dumps(units, sort_keys=True).encode()
+    step = step_column(column.name for column in definitions.context)
+    if step is not None:
+        metadata[b"metricsieve.step"] = step.encode()
+    return schema.with_metadata({**(schema.metadata or {}), **metadata})
+
+
+def batch_of(capsules: tuple[object, object]) -> pa.RecordBatch:
+    """A native batch as pyarrow's."""
+    return pa.record_batch(_ArrayCapsules(capsules))
 
 
 def _check_choices(**options: str) -> None:
@@ -293,19 +345,7 @@ class Scan:
         self._user: str | None = None  # who took the rows
         self._exhausted = False
         self._closed = False
-        capsule: Any = _SchemaCapsule(scanner.schema_capsule())
-        schema = pa.schema(capsule)
-        self._schema = schema.with_metadata({**(schema.metadata or {}), **self._metadata()})
-
-    def _metadata(self) -> dict[bytes, bytes]:
-        metadata = {b"metricsieve.definitions": self._definitions.fingerprint.encode()}
-        units = {d.name: d.unit for d in self._definitions if d.unit is not None}
-        if units:
-            metadata[b"metricsieve.units"] = json.dumps(units, sort_keys=True).encode()
-        step = step_column(column.name for column in self._definitions.context)
-        if step is not None:
-            metadata[b"metricsieve.step"] = step.encode()
-        return metadata
+        self._schema = schema_of(scanner.schema_capsule(), definitions)
 
     @property
     def schema(self) -> pa.Schema:
@@ -399,7 +439,7 @@ class Scan:
 
         Bounded; the exact counts are in the report.
         """
-        batch = pa.record_batch(_ArrayCapsules(self._scanner.rejects()))
+        batch = batch_of(self._scanner.rejects())
         return pa.Table.from_batches([batch])
 
     @property
@@ -468,7 +508,7 @@ class Scan:
         if self._callback is not None:
             self._callback(*self._scanner.progress())
         if capsules is not None:
-            batch = pa.record_batch(_ArrayCapsules(capsules))
+            batch = batch_of(capsules)
             return batch.replace_schema_metadata(self._schema.metadata)
         self._exhausted = True
         self._prefetcher.close()

@@ -128,6 +128,25 @@ class SinkError(MetricsieveError):
         return f"{text} ({visible(self.hint)})" if self.hint else text
 
 
+class StateError(MetricsieveError):
+    """What `follow` keeps between runs cannot be used: locked, damaged, or of other definitions.
+
+    Attributes:
+        path: the directory.
+        hint: what to do about it.
+    """
+
+    def __init__(self, message: str, path: str, hint: str | None = None) -> None:
+        super().__init__(message, path, hint)
+        self.path = path
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The directory, what is wrong with it, and the remedy."""
+        text = f"cannot use {visible(self.path)}: {visible(str(self.args[0]))}"
+        return f"{text} ({visible(self.hint)})" if self.hint else text
+
+
 class ScanUsedError(MetricsieveError, RuntimeError):
     """A scan was used a second time, after `close()`, or in a forked child."""
 

@@ -14,6 +14,7 @@ import typer
 from metricsieve.cli.check import check
 from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
+from metricsieve.cli.follow import follow
 from metricsieve.cli.presets import presets
 from metricsieve.cli.scan import scan
 from metricsieve.cli.suggest import suggest
@@ -49,6 +50,9 @@ def _root(
 app.command(
     epilog="Example: printf 'loss=0.5\\nloss=0.25\\n' | metricsieve scan - -m 'loss=loss=([0-9.]+)'"
 )(scan)
+app.command(epilog="Example: printf 'loss=0.5\\n' | metricsieve follow - -m 'loss=loss=([0-9.]+)'")(
+    follow
+)
 app.command(epilog="Example: metricsieve check -m 'lr=learning_rate: ([0-9.]+)'")(check)
 app.command(
     epilog="Example: printf 'Loss: 0.5\\n' | tee a.log; metricsieve explain a.log -m 'l=loss: (.*)'"

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from metricsieve._text import visible
-from metricsieve.exceptions import DefinitionError, DefinitionWarning, SinkError, SourceWarning
+from metricsieve.exceptions import (
+    DefinitionError,
+    DefinitionWarning,
+    SinkError,
+    SourceWarning,
+    StateError,
+)
 
 if TYPE_CHECKING:
     from metricsieve._context import ContextColumn
     from metricsieve.definitions import DefinitionSet, MetricDefinition
 
 EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_FAILED = 1  # a condition of --fail-if held
 
 
 def load_definitions(
@@ -78,6 +85,19 @@ def write_definitions(
     sys.stdout.write(f"{listed}\n")
 
 
+def write_report(path: str, report: dict[str, object]) -> None:
+    """Writes a report as JSON."""
+    from metricsieve.sinks._atomic import AtomicFile
+
+    file = AtomicFile(path)
+    try:
+        file.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+        file.commit()
+    except BaseException:
+        file.abort()
+        raise
+
+
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise typer.BadParameter(f"{option} is {value!r}; it can be {', '.join(choices)}")
@@ -118,7 +138,7 @@ def exit_codes() -> Iterator[None]:
         _fail("interrupted; no output was published", EXIT_INTERRUPTED)
     except DefinitionError as error:
         _fail(str(error), EXIT_USAGE, lines=True)
-    except SinkError as error:
+    except (SinkError, StateError) as error:
         _fail(str(error), EXIT_SINK)
     except OSError as error:
         if error.filename is None and not _writable(sys.stdout):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metricsieve._text import visible
+from metricsieve.cli import options
 from metricsieve.cli.common import (
     EXIT_SOURCE,
     EXIT_STRICT,
@@ -21,6 +20,7 @@ from metricsieve.cli.common import (
     is_terminal,
     load_definitions,
     say,
+    write_report,
 )
 
 if TYPE_CHECKING:
@@ -42,20 +42,8 @@ def scan(
             "cloudwatch-logs:GROUP, sagemaker:JOB, sagemaker-tuning:NAME.",
         ),
     ],
-    definitions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-d",
-            "--definitions",
-            metavar="FILE",
-            help="JSON, YAML or TOML: SageMaker's list, or a training or tuning job; "
-            "sagemaker:JOB asks SageMaker.",
-        ),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option("-m", "--metric", metavar="NAME=REGEX", help="One more definition."),
-    ] = None,
+    definitions: options.Definitions = None,
+    metric: options.Metric = None,
     preset: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,15 +53,7 @@ def scan(
             help="Definitions that come along, see the command presets; auto tries all of them.",
         ),
     ] = None,
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-c",
-            "--context",
-            metavar="NAME[:TYPE]=REGEX",
-            help="A column from the record or the last one before it: int64, float64, string.",
-        ),
-    ] = None,
+    context: options.Context = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,40 +63,23 @@ def scan(
             help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout.",
         ),
     ] = None,
-    normalize: Annotated[
-        str, typer.Option(help="terminal: undo escapes of log shippers, drop colours; or none.")
-    ] = "terminal",
-    envelope: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What wraps messages: auto, plain, cloudwatch-export, cloudwatch-tail, "
-            "cloudwatch-json, compose, notebook, operator, mpi, docker-json, cri, json, json:KEY.",
-        ),
-    ] = "auto",
-    timezone: Annotated[
-        str, typer.Option(metavar="ZONE", help="Of times in messages that name none.")
-    ] = "UTC",
-    number: Annotated[str, typer.Option(help="trim, strict or prefix.")] = "trim",
-    on_reject: Annotated[
-        str, typer.Option(help="Captures that are no number: count, null or raise.")
-    ] = "count",
+    normalize: options.Normalize = "terminal",
+    number: options.Number = "trim",
+    on_reject: options.OnReject = "count",
+    envelope: options.Envelope = "auto",
+    timezone: options.Timezone = "UTC",
     threads: Annotated[
         int | None, typer.Option(help="At most so many threads; default: one a core.")
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="The columns to give, in this order.")
-    ] = None,
+    columns: options.Columns = None,
     all_points: Annotated[
         bool, typer.Option("--all", help="On a terminal: show every point, not the first 10.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any warning.")] = False,
+    strict: options.Strict = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No report and no progress on stderr.")
     ] = False,
-    report: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")
-    ] = None,
+    report: options.ReportFile = None,
 ) -> None:
     """Read logs once and give every metric point.
 
@@ -154,7 +117,7 @@ def scan(
             _render.print_points(kept, limit, final.points)
             sys.stdout.flush()
         if report is not None:
-            _write_report(report, final.to_dict())
+            write_report(report, final.to_dict())
         worth = final.warnings
         worth += [line for line in map(visible, seen) if line not in worth]
         if not quiet:
@@ -297,15 +260,3 @@ def _progress(found: Scan, show: bool) -> Iterator[None]:
         finally:
             stop.set()
             ticker.join()
-
-
-def _write_report(path: str, report: dict[str, object]) -> None:
-    from metricsieve.sinks._atomic import AtomicFile
-
-    file = AtomicFile(Path(path))
-    try:
-        file.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
-        file.commit()
-    except BaseException:
-        file.abort()
-        raise

@@ -32,6 +32,7 @@ _REMEDIES = {
     errno.ENOENT: "create the directory first",
     errno.ENOTDIR: "a part of the path is a file: check the path",
     errno.EISDIR: "name a file, not a directory",
+    errno.EEXIST: "another process writes there: stop it, or write elsewhere",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -70,8 +71,9 @@ class AtomicFile(io.RawIOBase):
         'whole'
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
         self.path = os.fspath(path)
+        self._replace = replace
         self._temporary: str | None = None
         self._file: io.BufferedWriter | None = None
         with sink_errors(self.path):
@@ -128,7 +130,11 @@ class AtomicFile(io.RawIOBase):
     def _publish(self) -> None:
         if self._temporary is None:
             return
-        os.rename(self._temporary, self.path)
+        if self._replace:
+            os.rename(self._temporary, self.path)
+        else:
+            os.link(self._temporary, self.path)
+            os.unlink(self._temporary)
         self._temporary = None
         directory = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:

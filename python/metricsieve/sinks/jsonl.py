@@ -9,9 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._append import AppendFile
 from metricsieve.sinks._atomic import AtomicFile, sink_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 _PIPE_BYTES = 64 * 1024
@@ -44,7 +47,10 @@ class JsonLinesSink:
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
         self._names = [json.dumps(name, ensure_ascii=False) for name in schema.names]
-        self._file: AtomicFile | _Stdout | None = _Stdout() if path == "-" else AtomicFile(path)
+        self._file: AtomicFile | AppendFile | _Stdout | None = self._open(path)
+
+    def _open(self, path: str) -> AtomicFile | AppendFile | _Stdout:
+        return _Stdout() if path == "-" else AtomicFile(path)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write one batch."""
@@ -69,6 +75,42 @@ class JsonLinesSink:
         file, self._file = self._file, None
         if file is not None:
             file.abort()
+
+
+class AppendingJsonLinesSink(JsonLinesSink):
+    """Appends rows to a file as they come, and can go on with it after a crash.
+
+    Args:
+        path: the target file.
+        schema: of the batches.
+        mark: as `mark` gave it when the file was known to be complete; None begins a new file.
+        must_be_empty: with no mark, refuse a file with content instead of throwing that away.
+
+    Raises:
+        SinkError: the file cannot be opened, or is not as the mark says.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        schema: pa.Schema,
+        mark: Mapping[str, Any] | None = None,
+        *,
+        must_be_empty: bool = False,
+    ) -> None:
+        self._appended = AppendFile(path, mark, must_be_empty=must_be_empty)
+        super().__init__(path, schema)
+
+    def _open(self, path: str) -> AppendFile:
+        return self._appended
+
+    def flush(self) -> None:
+        """Wait until everything is on the disk; from now on it is kept."""
+        self._appended.flush()
+
+    def mark(self) -> dict[str, Any]:
+        """How the file was at the last `flush`."""
+        return self._appended.mark()
 
 
 class _Stdout:

@@ -1,0 +1,475 @@
+"""A watched name: the log that it is now, and those that it was.
+
+Principal type: `FileWatch`. Polling is the mechanism, because network file systems tell nothing: a
+look compares the name's inode with that of the open file. When they differ the old file is read
+to its end through its descriptor, and rotated logs that came and went in between are found among
+the siblings. Fed by `_watches`; the loop reads the feeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from metricsieve.following._feed import Feed
+from metricsieve.following._files import FileFeed, PackedFeed
+from metricsieve.following._identity import HEAD_BYTES
+from metricsieve.following._packed import BROKEN, MAGIC_BYTES, kind_of, open_packed
+from metricsieve.following._rotation import Sibling, siblings
+
+KEPT_GENERATIONS = 200
+
+
+class Registry:
+    """Which files some watch reads or has read: to a glob, a rotated log is no new one."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[int, int], FileWatch] = {}
+        self._done: dict[tuple[int, int], FileFeed] = {}
+
+    def take(self, status: os.stat_result, watch: FileWatch) -> bool:
+        """Claim an open file; whether it is the watch's now."""
+        key = (status.st_dev, status.st_ino)
+        return self._owners.setdefault(key, watch) is watch
+
+    def is_taken(self, path: str, status: os.stat_result, but: FileWatch | None = None) -> bool:
+        """Whether another watch has the file open, or has read it to its end."""
+        key = (status.st_dev, status.st_ino)
+        owner, done = self._owners.get(key), self._done.get(key)
+        if owner is not None:
+            return owner is not but
+        if done is None or (but is not None and done.path == but.path):
+            return False
+        try:
+            with open(path, "rb", buffering=0) as file:
+                return _is_same(done, file.fileno(), os.fstat(file.fileno()))
+        except OSError:
+            return False
+
+    def release(self, feed: FileFeed) -> None:
+        """A file was closed; its inode may be used again."""
+        identity = feed.identity()
+        self._owners.pop((identity.dev, identity.ino), None)
+
+    def finish(self, feed: FileFeed) -> None:
+        """A file was read to its end."""
+        self.release(feed)
+        identity = feed.identity()
+        self._done[identity.dev, identity.ino] = feed
+
+    def forget(self, feed: FileFeed) -> None:
+        """A file that was read to its end is of no interest any more."""
+        identity = feed.identity()
+        if self._done.get((identity.dev, identity.ino)) is feed:
+            del self._done[identity.dev, identity.ino]
+
+
+class FileWatch:
+    """The generations of one log, found under one name.
+
+    Args:
+        path: the name.
+        label: what the `source` column says.
+        registry: shared by all watches.
+        rotate_wait: a log that was rotated has ended when it did not grow for so many seconds.
+        must_exist: whether a name that never exists is an error.
+
+    Attributes:
+        rotated: generations whose name went to another file.
+        truncated: generations that were cut off by a truncation.
+        lost: what could not be read, in words.
+    """
+
+    def __init__(
+        self, path: str, label: str, registry: Registry, *, rotate_wait: float, must_exist: bool
+    ) -> None:
+        self.path, self.label = path, label
+        self.rotated = self.truncated = 0
+        self.lost: list[str] = []
+        self._registry = registry
+        self._rotate_wait = rotate_wait
+        self._must_exist = must_exist
+        self._current: FileFeed | None = None
+        self._old: list[FileFeed] = []  # to be read to their end
+        self._saved: list[FileFeed] = []  # of an earlier run, not found yet
+        self._done: list[FileFeed] = []  # read to their end; told from new ones while they exist
+        self._next = 0
+        self._since: int | None = None  # what was written before cannot have been missed
+        self._error: str | None = None
+        self._found_once = False
+        self._refused: tuple[int, int] | None = None
+
+    # What the loop asks for
+
+    @property
+    def error(self) -> str | None:
+        """Why the name cannot be read."""
+        if self._error is None and self._must_exist and not self._found_once:
+            return "there is no such file yet"
+        return self._error
+
+    @property
+    def over(self) -> bool:
+        """Never: a file may come again."""
+        return False
+
+    def descriptors(self) -> list[int]:
+        """None: only polling helps."""
+        return []
+
+    def open_feeds(self) -> list[FileFeed]:
+        """The generations that are being read."""
+        return [*self._old, *([self._current] if self._current else [])]
+
+    def _all(self) -> list[FileFeed]:
+        return [*self._done, *self._saved, *self.open_feeds()]
+
+    def poll(self) -> Iterator[Feed]:
+        """Look at the name; the generations that may have something to read."""
+        if self._saved:
+            self._find_saved()
+        self._look()
+        now = time.monotonic()
+        for feed in list(self._old):
+            yield feed
+            if feed.finished:
+                self._finish(feed)
+            elif self._has_ended(feed, now):
+                feed.finish()
+                yield feed
+                if feed.finished:
+                    self._finish(feed)
+        if self._current is not None:
+            yield self._current
+
+    def _has_ended(self, feed: FileFeed, now: float) -> bool:
+        """Whether a rotated log did not grow for so long that nobody writes to it any more."""
+        waited = feed.retired is not None and now - feed.retired >= self._rotate_wait
+        return waited and not feed.has_more and not feed.is_finishing()
+
+    def touch(self, feed: Feed) -> None:
+        """A generation grew: it is still written to, whatever its name."""
+        if isinstance(feed, FileFeed) and feed.retired is not None:
+            feed.retired = time.monotonic()
+
+    def replaced(self, feed: Feed) -> None:
+        """A generation was truncated: the rest of it may be in a copy, the file is a new one."""
+        assert isinstance(feed, FileFeed)
+        self.truncated += 1
+        was_current = feed is self._current
+        since = feed.identity().mtime_ns
+        if was_current:
+            self._current = None
+            self._old.append(feed)
+        feed.close()
+        self._registry.release(feed)
+        copy = self._find_copy(feed)
+        if copy is None or not self._attach(feed, copy):
+            unread = feed.held_back
+            if unread:
+                self.lost.append(f"{unread:,} bytes of a last line that a truncation cut off")
+            feed.give_up()
+            self._finish(feed)
+        else:
+            feed.finish("cut")
+        if was_current:
+            self._since = since
+            self._look()
+
+    def refuse(self, feed: Feed, reason: str) -> None:
+        """Leave a file alone that holds no plain text, until another one has its name."""
+        assert isinstance(feed, FileFeed)
+        identity = feed.identity()
+        feed.give_up()
+        self._registry.release(feed)
+        if feed is self._current:
+            self._current, self._refused = None, (identity.dev, identity.ino)
+            self._next = feed.generation
+        if self._must_exist:
+            self._error = reason
+        else:
+            self.lost.append(f"{self.path}: {reason}")
+
+    # Finding files
+
+    def _look(self) -> None:
+        try:
+            status = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._lose_name()
+            return
+        except OSError as error:
+            self._error = error.strerror or str(error)
+            return
+        current = self._current
+        if current is not None and current.identity().is_same_inode(status):
+            self._error = None
+            return
+        if (status.st_dev, status.st_ino) == self._refused:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self._error = "is a directory now"
+            return
+        if self._registry.is_taken(self.path, status, self):
+            self._lose_name()  # another log was rotated to this name
+            return
+        self._lose_name()
+        self._open_current()
+
+    def _lose_name(self) -> None:
+        """The name is another file's, or nobody's: its file goes on among the old ones."""
+        current, self._current = self._current, None
+        if current is not None:
+            self.rotated += 1
+            current.retired = time.monotonic()
+            self._old.append(current)
+            self._since = current.identity().mtime_ns
+        if self._since is not None:
+            self._find_missed(self._since)
+
+    def _open_current(self) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._error = error.strerror or str(error)
+            return
+        self._found_once, self._error = True, None
+        status = os.fstat(descriptor)
+        candidates = [
+            *(one for one in self._done if _is_same(one, descriptor, status)),
+            *(one for one in self._old if one.identity().is_same_inode(status)),
+        ]
+        known = candidates[0] if candidates else None
+        if known is not None:  # a rotated log got its name back
+            self._registry.forget(known)
+            (self._done if known.finished else self._old).remove(known)
+            known.finished, known.end, known.retired = False, "open", None
+            known.attach(descriptor)
+            self._current = known
+        elif self._registry.take(status, self):
+            self._current = self._new(descriptor)
+        else:
+            os.close(descriptor)
+        if self._current is not None:
+            self._registry.take(status, self)
+            self._since = None
+
+    def _new(self, descriptor: int) -> FileFeed:
+        feed = FileFeed(self.path, self.label, self._next, descriptor)
+        self._next += 1
+        return feed
+
+    def _find_missed(self, since: int) -> None:
+        """Generations that were rotated away before anyone saw them under the name."""
+        for sibling in siblings(self.path):
+            if sibling.status.st_mtime_ns < since or self._registry.is_taken(
+                sibling.path, sibling.status, self
+            ):
+                continue
+            with contextlib.suppress(OSError):
+                descriptor = os.open(sibling.path, os.O_RDONLY | os.O_CLOEXEC)
+                if not self._add_missed(sibling, descriptor):
+                    os.close(descriptor)
+
+    def _add_missed(self, sibling: Sibling, descriptor: int) -> bool:
+        everything = self._all()
+        status = os.fstat(descriptor)
+        kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
+        if any(_is_same(one, descriptor, status) for one in everything):
+            return False
+        if kind is None:
+            if any(_is_copy(one, descriptor) for one in everything):
+                return False
+            feed = self._new(descriptor)
+        else:
+            content = open_packed(sibling.path, kind)
+            if content is None:
+                self.lost.append(f"{sibling.path}, which is compressed with {kind}: scan it")
+                return False
+            if any(_is_packed_copy(one, sibling.path, kind) for one in everything):
+                content.close()
+                return False
+            feed = PackedFeed(self.path, self.label, self._next, descriptor, content)
+            self._next += 1
+        feed.retired = time.monotonic()
+        self.rotated += 1
+        self._registry.take(status, self)
+        self._old.append(feed)
+        return True
+
+    def _find_copy(self, feed: FileFeed) -> str | None:
+        """A sibling with the bytes of a generation that are no longer under its inode."""
+        identity = feed.identity()
+        if not identity.head_len:
+            return None
+        others = [one for one in self._all() if one is not feed]
+        for sibling in reversed(siblings(self.path)):
+            if self._registry.is_taken(sibling.path, sibling.status, self):
+                continue
+            if any(
+                one is not feed and one.identity().is_same_inode(sibling.status) for one in others
+            ):
+                continue
+            with contextlib.suppress(OSError):
+                descriptor = os.open(sibling.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
+                    if kind is None and identity.is_plain_file(descriptor):
+                        return sibling.path
+                finally:
+                    os.close(descriptor)
+                if kind is not None and _is_packed_copy(feed, sibling.path, kind):
+                    return sibling.path
+        return None
+
+    def _attach(self, feed: FileFeed, path: str) -> bool:
+        """Go on with a generation in another file; False when that went away meanwhile."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
+        if kind is not None:
+            content = open_packed(path, kind)
+            if content is None:
+                os.close(descriptor)
+                return False
+            packed = PackedFeed(self.path, self.label, feed.generation, descriptor, content)
+            packed.attach_saved(feed)
+            self._old[self._old.index(feed)] = packed
+            feed = packed
+        else:
+            if not feed.identity().is_plain_file(descriptor):
+                os.close(descriptor)
+                return False
+            feed.attach(descriptor)
+        feed.retired = time.monotonic()
+        self._registry.take(os.fstat(descriptor), self)
+        return True
+
+    # Going on after a restart
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what `describe` said in an earlier run.
+
+        Raises:
+            KeyError: it is not complete.
+        """
+        feeds = [FileFeed.saved(self.path, self.label, one) for one in saved["files"]]
+        self._next = max([saved["next"], *(feed.generation + 1 for feed in feeds)])
+        self._done = [feed for feed in feeds if feed.finished]
+        self._saved = [feed for feed in feeds if not feed.finished]
+        for feed in self._done:
+            self._registry.finish(feed)
+        self._since = saved["since"]
+        self._found_once = bool(feeds)
+
+    def _find_saved(self) -> None:
+        """Find the files of generations that were not read to their end, under whatever name."""
+        saved, self._saved = self._saved, []
+        since = max(feed.identity().mtime_ns for feed in saved)
+        for feed in saved:
+            self._old.append(feed)
+            truncated = self._has_inode_of(feed)
+            path = self._find_by_inode(feed)
+            if path is not None and self._attach(feed, path):
+                if path == self.path:
+                    self._old.remove(feed)
+                    self._current, feed.retired, self._found_once = feed, None, True
+                continue
+            copy = self._find_copy(feed)
+            if copy is not None and self._attach(feed, copy):
+                if truncated:
+                    self.truncated += 1
+                    self._old[-1].finish("cut")
+                continue
+            self.lost.append(f"the rest of generation {feed.generation}, whose file is gone")
+            feed.give_up()
+            self._finish(feed)
+        if self._current is None:
+            self._since = since
+
+    def _has_inode_of(self, feed: FileFeed) -> bool:
+        with contextlib.suppress(OSError):
+            return feed.identity().is_same_inode(os.stat(self.path))
+        return False
+
+    def _find_by_inode(self, feed: FileFeed) -> str | None:
+        """The file itself, wherever in its directory it is by now."""
+        identity = feed.identity()
+        directory = os.path.dirname(self.path)
+        paths = [self.path]
+        with contextlib.suppress(OSError), os.scandir(directory or ".") as entries:
+            found = (entry.name for entry in entries if entry.inode() == identity.ino)
+            paths += [os.path.join(directory, name) for name in found]
+        for path in paths:
+            with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                if identity.is_same_inode(status) and identity.is_plain_file(file.fileno()):
+                    return path
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """What the state keeps."""
+        feeds = sorted(self._all(), key=lambda feed: feed.generation)
+        return {
+            "path": self.path,
+            "label": self.label,
+            "next": self._next,
+            "since": self._since,
+            "files": [feed.describe() for feed in feeds],
+        }
+
+    def _finish(self, feed: FileFeed) -> None:
+        if feed not in self._old:
+            return
+        self._old.remove(feed)
+        self._registry.finish(feed)
+        self._done.append(feed)
+        if len(self._done) > KEPT_GENERATIONS:
+            self._registry.forget(self._done.pop(0))
+
+    def settle(self) -> None:
+        """Put generations that were read to their end away, whoever read them."""
+        if self._current is not None and self._current.finished:
+            self._old.append(self._current)
+            self._current = None
+        for feed in [one for one in self._old if one.finished]:
+            self._finish(feed)
+
+    def close(self) -> None:
+        """Close every file."""
+        for feed in self.open_feeds():
+            feed.close()
+
+
+def _is_same(feed: FileFeed, descriptor: int, status: os.stat_result) -> bool:
+    """Whether an open file is a known one: inodes are used again, so its bytes are compared."""
+    identity = feed.identity()
+    return identity.is_same_inode(status) and identity.is_plain_file(descriptor)
+
+
+def _is_copy(feed: FileFeed, descriptor: int) -> bool:
+    identity = feed.identity()
+    return identity.offset > 0 and identity.is_plain_file(descriptor)
+
+
+def _is_packed_copy(feed: FileFeed, path: str, kind: str) -> bool:
+    """Whether a compressed file holds what was read of a generation."""
+    identity = feed.identity()
+    content = open_packed(path, kind)
+    if content is None or not identity.head_len:
+        return False
+    with content:
+        try:
+            head = content.read(HEAD_BYTES)
+            content.seek(identity.offset - identity.anchor_len)
+            return identity.is_content_of(head, content.read(identity.anchor_len), None)
+        except BROKEN:
+            return False

@@ -1,0 +1,194 @@
+"""The state directory: how far each source was read, so that a restart goes on from there.
+
+Principal type: `State`. One process at a time holds the directory's lock. `state.json` is replaced
+as a whole, after the outputs have what it says they have; a crash in between repeats rows and loses
+none. A state that is not whole, or of other definitions, is refused: beginning at 0 or at the end
+without a word would double or lose rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from typing import Any
+
+from metricsieve.exceptions import StateError
+from metricsieve.sinks._atomic import AtomicFile
+
+FORMAT = "metricsieve follow state"
+VERSION = 1
+_RESET = "--reset (reset=True) forgets it and starts over"
+
+
+class Lock:
+    """A directory that one process at a time may use.
+
+    Args:
+        directory: must exist.
+        name: of the file that is locked, and says who holds it.
+
+    Raises:
+        StateError: another process holds it; the message says which.
+    """
+
+    def __init__(self, directory: str, name: str) -> None:
+        path = os.path.join(directory, name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._descriptor: int | None = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise StateError(error.strerror or str(error), directory) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            self.release()
+            raise StateError(
+                f"it is in use by process {holder or 'unknown'}",
+                directory,
+                "stop that one first, or name another directory",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others have it; the file stays, so that nobody locks one that is being removed."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class State:
+    """The state in a directory, which is made when it does not exist.
+
+    Args:
+        directory: where it is kept.
+        definitions: hash of everything that decides which rows there are.
+        reset: forget what is there.
+
+    Raises:
+        StateError: in use, not whole, of another version or of other definitions.
+
+    Example:
+        >>> import tempfile
+        >>> directory = tempfile.mkdtemp()
+        >>> state = State(directory, "abc")
+        >>> state.write([], {"points": {"bytes": 7}}); state.close()
+        >>> State(directory, "abc").outputs
+        {'points': {'bytes': 7}}
+    """
+
+    def __init__(self, directory: str, definitions: str, *, reset: bool = False) -> None:
+        self._directory = directory
+        self._definitions = definitions
+        self._path = os.path.join(directory, "state.json")
+        self.sources: list[dict[str, Any]] = []
+        self.outputs: dict[str, Any] = {}
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StateError(error.strerror or str(error), directory) from error
+        self._lock = Lock(directory, "lock")
+        self.is_new = True
+        try:
+            self._remove_leftovers()
+            if reset:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._path)
+            self._read()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _remove_leftovers(self) -> None:
+        for name in os.listdir(self._directory):
+            if name.startswith(".metricsieve-") and name.endswith(".tmp"):
+                os.unlink(os.path.join(self._directory, name))
+
+    def _read(self) -> None:
+        try:
+            with open(self._path, "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._refused(error.strerror or str(error)) from error
+        try:
+            outer = json.loads(content)
+            version, body = outer["version"], outer["state"]
+            whole = outer["format"] == FORMAT and outer["sha256"] == _hash(version, body)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise self._refused("state.json is damaged") from None
+        if isinstance(version, int) and version > VERSION:
+            raise self._refused(f"state.json is of a newer version ({version}) than this program")
+        if not whole or version != VERSION:
+            raise self._refused("state.json is damaged")
+        if body["definitions"] != self._definitions:
+            raise self._refused("it was written with other definitions or options")
+        self.sources, self.outputs = _thawed(body["sources"]), body["outputs"]
+        self.is_new = False
+
+    def _refused(self, reason: str) -> StateError:
+        return StateError(reason, self._directory, _RESET)
+
+    def refuse(self, reason: str) -> StateError:
+        """The error of a state whose content makes no sense to its reader."""
+        return self._refused(reason)
+
+    def write(self, sources: list[dict[str, Any]], outputs: dict[str, Any]) -> None:
+        """Replace the state: write, fsync, rename, fsync of the directory.
+
+        Raises:
+            SinkError: it could not be written; the old one is still there.
+        """
+        body = {
+            "definitions": self._definitions,
+            "sources": _frozen(sources),
+            "outputs": outputs,
+        }
+        outer = {
+            "format": FORMAT,
+            "version": VERSION,
+            "sha256": _hash(VERSION, body),
+            "state": body,
+        }
+        file = AtomicFile(self._path)
+        try:
+            file.write(json.dumps(outer).encode() + b"\n")
+            file.commit()
+        except BaseException:
+            file.abort()
+            raise
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        self._lock.release()
+
+
+def _hash(version: int, body: Any) -> str:
+    text = json.dumps([version, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _frozen(value: Any) -> Any:
+    """JSON has no NaN, and decimal text of a float is another program's to read back."""
+    if isinstance(value, float):
+        return {"float": value.hex()}
+    if isinstance(value, dict):
+        return {key: _frozen(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_frozen(one) for one in value]
+    return value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"}:
+            return float.fromhex(value["float"])
+        return {key: _thawed(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_thawed(one) for one in value]
+    return value
