@@ -16,6 +16,7 @@ from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
 from metricsieve.cli.follow import follow
 from metricsieve.cli.presets import presets
+from metricsieve.cli.run import run
 from metricsieve.cli.scan import scan
 from metricsieve.cli.suggest import suggest
 
@@ -53,6 +54,10 @@ app.command(
 app.command(epilog="Example: printf 'loss=0.5\\n' | metricsieve follow - -m 'loss=loss=([0-9.]+)'")(
     follow
 )
+app.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: metricsieve run -m 'loss=loss=([0-9.]+)' -o a.jsonl -- printf 'loss=0.5\\n'",
+)(run)
 app.command(epilog="Example: metricsieve check -m 'lr=learning_rate: ([0-9.]+)'")(check)
 app.command(
     epilog="Example: printf 'Loss: 0.5\\n' | tee a.log; metricsieve explain a.log -m 'l=loss: (.*)'"
