@@ -98,7 +98,11 @@ class FileWatch:
         self._saved: list[FileFeed] = []  # of an earlier run, not found yet
         self._done: list[FileFeed] = []  # read to their end; told from new ones while they exist
         self._next = 0
-        self._since: int | None = None  # what was written before cannot have been missed
+        # Set from a rotation on until it is certain that no generation was missed: what was written
+        # before that time was not.
+        self._since: int | None = None
+        self._search_until = 0.0
+        self._give_up_at = 0.0
         self._error: str | None = None
         self._found_once = False
         self._refused: tuple[int, int] | None = None
@@ -130,10 +134,17 @@ class FileWatch:
 
     def poll(self) -> Iterator[Feed]:
         """Look at the name; the generations that may have something to read."""
+        now = time.monotonic()
+        if self._since is not None and not self._search_until:  # of an earlier run
+            self._search_until = now + self._rotate_wait
         if self._saved:
             self._find_saved()
         self._look()
-        now = time.monotonic()
+        if self._since is not None:
+            # A rotation renames one file after the other, so one look may find some under no name.
+            self._find_missed(self._since)
+            if self._current is not None and not self._saved and now >= self._search_until:
+                self._since = None
         for feed in list(self._old):
             yield feed
             if feed.finished:
@@ -150,11 +161,6 @@ class FileWatch:
         """Whether a rotated log did not grow for so long that nobody writes to it any more."""
         waited = feed.retired is not None and now - feed.retired >= self._rotate_wait
         return waited and not feed.has_more and not feed.is_finishing()
-
-    def touch(self, feed: Feed) -> None:
-        """A generation grew: it is still written to, whatever its name."""
-        if isinstance(feed, FileFeed) and feed.retired is not None:
-            feed.retired = time.monotonic()
 
     def replaced(self, feed: Feed) -> None:
         """A generation was truncated: the rest of it may be in a copy, the file is a new one."""
@@ -177,7 +183,8 @@ class FileWatch:
         else:
             feed.finish("cut")
         if was_current:
-            self._since = since
+            self._search_since(since)
+            self._find_missed(since)
             self._look()
 
     def refuse(self, feed: Feed, reason: str) -> None:
@@ -201,6 +208,10 @@ class FileWatch:
             status = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             self._lose_name()
+            if not self._found_once and self._since is None:
+                # It may come and be rotated away before the next look; what is there now is older.
+                times = [sibling.status.st_mtime_ns + 1 for sibling in siblings(self.path)]
+                self._search_since(max(times, default=0))
             return
         except OSError as error:
             self._error = error.strerror or str(error)
@@ -208,6 +219,9 @@ class FileWatch:
         current = self._current
         if current is not None and current.identity().is_same_inode(status):
             self._error = None
+            known = current.identity()
+            if not status.st_size and not known.head_len and status.st_mtime_ns != known.mtime_ns:
+                self._search_since(known.mtime_ns)  # written, copied and truncated since
             return
         if (status.st_dev, status.st_ino) == self._refused:
             return
@@ -227,9 +241,12 @@ class FileWatch:
             self.rotated += 1
             current.retired = time.monotonic()
             self._old.append(current)
-            self._since = current.identity().mtime_ns
-        if self._since is not None:
-            self._find_missed(self._since)
+            self._search_since(current.identity().mtime_ns)
+
+    def _search_since(self, since: int) -> None:
+        if self._since is None:
+            self._since = since
+        self._search_until = time.monotonic() + self._rotate_wait
 
     def _open_current(self) -> None:
         try:
@@ -258,7 +275,6 @@ class FileWatch:
             os.close(descriptor)
         if self._current is not None:
             self._registry.take(status, self)
-            self._since = None
 
     def _new(self, descriptor: int) -> FileFeed:
         feed = FileFeed(self.path, self.label, self._next, descriptor)
@@ -286,6 +302,8 @@ class FileWatch:
         if kind is None:
             if any(_is_copy(one, descriptor) for one in everything):
                 return False
+            if not status.st_size or any(one.begins_with(descriptor) for one in everything):
+                return False  # perhaps a copy that is being made; the next look will tell
             feed = self._new(descriptor)
         else:
             content = open_packed(sibling.path, kind)
@@ -373,7 +391,7 @@ class FileWatch:
     def _find_saved(self) -> None:
         """Find the files of generations that were not read to their end, under whatever name."""
         saved, self._saved = self._saved, []
-        since = max(feed.identity().mtime_ns for feed in saved)
+        self._give_up_at = self._give_up_at or time.monotonic() + self._rotate_wait
         for feed in saved:
             self._old.append(feed)
             truncated = self._has_inode_of(feed)
@@ -389,11 +407,15 @@ class FileWatch:
                     self.truncated += 1
                     self._old[-1].finish("cut")
                 continue
+            if time.monotonic() < self._give_up_at:
+                self._old.remove(feed)
+                self._saved.append(feed)  # it may be on its way to another name
+                continue
             self.lost.append(f"the rest of generation {feed.generation}, whose file is gone")
             feed.give_up()
             self._finish(feed)
         if self._current is None:
-            self._since = since
+            self._search_since(saved[-1].identity().mtime_ns)
 
     def _has_inode_of(self, feed: FileFeed) -> bool:
         with contextlib.suppress(OSError):

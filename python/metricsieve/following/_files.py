@@ -7,6 +7,7 @@ whatever its name by now. `_file_watch` finds them and says when one has ended; 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, BinaryIO
 
 from metricsieve.following._feed import (
@@ -130,11 +131,11 @@ class FileFeed:
         offset = int(self.position["offset"])
         status = os.fstat(self._descriptor)
         known = self._status
-        self._status = status
         if status.st_size < self._seen:
             raise Replaced
         unchanged = known is not None and known.st_mtime_ns == status.st_mtime_ns
         if unchanged and status.st_size == self._seen and self._finishing == "open":
+            self._status = status
             return b""
         # The bytes before the offset come with the same read: what a truncation and a writer do in
         # between cannot be seen by looking before or after.
@@ -142,11 +143,14 @@ class FileFeed:
         head = os.pread(self._descriptor, HEAD_BYTES, 0)
         if not data.startswith(self._anchor) or not head.startswith(self._head):
             raise Replaced
+        self._status = status
         if not offset:
             check_readable(head)
         self._head = head
         data = self._data = data[len(self._anchor) :]
         grown = offset + len(data) > self._seen
+        if grown and self.retired is not None:
+            self.retired = time.monotonic()  # still written to, under whatever name
         self._seen = offset + len(data)
         if self._finishing != "open":
             # Nothing writes to it any more; what is read in one go to its last byte is the end.
@@ -160,6 +164,17 @@ class FileFeed:
     def has_more(self) -> bool:
         """Whether the file held more than the last read took."""
         return self._status is not None and self.is_open and self._status.st_size > self._seen
+
+    def begins_with(self, descriptor: int) -> bool:
+        """Whether another open file has the first bytes of this one and no others."""
+        if self._descriptor is None:
+            return False
+        size = os.fstat(descriptor).st_size
+        count = min(ANCHOR_BYTES, size)
+        return all(
+            os.pread(descriptor, count, start) == os.pread(self._descriptor, count, start)
+            for start in (0, size - count)
+        )
 
     def advance(self, position: Position) -> None:
         """Go on from there; after the end let go of the file."""
