@@ -10,6 +10,7 @@ from metricsieve._sources import resolve
 from metricsieve.exceptions import DefinitionError, SourceError, SourceWarning
 from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
 from metricsieve.sources.cloudwatch_tail import LogTail
+from metricsieve.sources.sagemaker import TrainingJob
 from program import run
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -406,15 +407,18 @@ def test_a_tail_gives_every_event_once_and_new_streams_too(logs):
 
 def test_a_tail_waits_for_a_group_and_starts_where_it_is_told(aws):
     """A job that has printed nothing yet is no error."""
-    tail = LogTail(GROUP, start=datetime.fromtimestamp(NOW / 1000, UTC))
+    start = datetime.fromtimestamp(NOW / 1000, UTC)
+    tail = TrainingJob("my-job", start=start).logs().tail()
     assert list(tail.poll()) == []
     logs = aws("logs")
     logs.create_log_group(logGroupName=GROUP)
     assert list(tail.poll()) == []
-    put(logs, "a", ["before", "at", "after"], NOW - 1)
+    put(logs, "my-job/1", ["before", "at", "after"], NOW - 1)
     ((stream, events, token),) = tail.poll()
-    assert (stream, [e["message"] for e in events]) == ("a", ["at", "after"])
+    assert (stream, [e["message"] for e in events]) == ("my-job/1", ["at", "after"])
     assert token == NOW + 1
+    with pytest.raises(ValueError, match="can be followed"):
+        CloudWatchLogs(GROUP, streams=["a"]).tail()
 
 
 def test_a_tail_that_is_interrupted_in_a_poll_goes_on_from_there(faulty):

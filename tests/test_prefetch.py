@@ -208,13 +208,15 @@ def test_the_progress_knows_the_total():
 
 
 HANGING = """
-import http.server, signal, sys, threading
+import http.server, os, signal, sys, threading
 import metricsieve as ms
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
+    def do_HEAD(self):
+        self.do_GET()
     def do_GET(self):
         if "bytes=0-0" in str(self.headers):
             self.send_response(206); self.send_header("Content-Range", "bytes 0-0/9")
@@ -226,7 +228,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
 threading.Thread(target=server.serve_forever, daemon=True).start()
-logs = [f"http://127.0.0.1:{server.server_port}/{n}" for n in range(3)]
+url = f"http://127.0.0.1:{server.server_port}"
+logs = "s3://bucket/key" if sys.argv[1] == "find" else [f"{url}/{n}" for n in range(3)]
+os.environ.update(AWS_ENDPOINT_URL=url, AWS_SKIP_SIGNATURE="true", AWS_REGION="us-east-1")
 scan = ms.scan(logs, {"loss": "loss=(.*)"}, threads=int(sys.argv[2]))
 if sys.argv[1] == "exit":
     threading.Thread(target=scan.read_all, daemon=True).start()
@@ -249,10 +253,10 @@ def hanging(how, threads):
             process.kill()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_p2_ctrl_c_ends_a_scan_whose_server_hangs(threads):
-    """With KeyboardInterrupt."""
-    with hanging("read", threads) as process:
+@pytest.mark.parametrize(("how", "threads"), [("read", 1), ("read", 2), ("find", 2)])
+def test_p2_ctrl_c_ends_a_scan_whose_server_hangs(how, threads):
+    """With KeyboardInterrupt, while logs are read and while they are looked for."""
+    with hanging(how, threads) as process:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors

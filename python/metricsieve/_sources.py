@@ -8,8 +8,10 @@ more of them than one directory.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
+import functools
 import io
 import itertools
 import os
@@ -18,15 +20,14 @@ import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
+from metricsieve.sources._lookups import looked_up
 from metricsieve.sources._remote import Remote, RemoteSources
 from metricsieve.sources._urls import is_remote, remote_source
 
 Kind = Literal["path", "bytes", "reader", "chunks", "remote"]
 _PIECE_BYTES = 1 << 20
-_LOOKUPS = 32  # URLs that are looked up at a time
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -99,13 +100,15 @@ class _Resolver:
         self._stdin = False
 
     def resolve(self, source: Any) -> Iterator[Source]:
-        if isinstance(source, (list, tuple)):
+        if isinstance(source, (list, tuple)) and not isinstance(source, _Found):
             if self._seen_remote is None:
                 self._seen_remote = set()
             for one in _looked_up(source):
                 yield from self.resolve(one)
+        elif isinstance(source, _Found):
+            yield from self._remote(source.remotes)
         elif isinstance(source, RemoteSources):
-            yield from self._remote(source)
+            yield from self._remote(next(looked_up([lambda: source])))
         elif isinstance(source, (str, os.PathLike)):
             yield from self._resolve_path(source)
         elif isinstance(source, Mapping):
@@ -156,15 +159,15 @@ class _Resolver:
 
     def _resolve_missing(self, text: str) -> Iterator[Source]:
         if is_remote(text):
-            yield from self._remote(remote_source(text))
+            yield from self._remote(next(looked_up([lambda: remote_source(text)])))
             return
         if not _MAGIC.search(text):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
         paths = sorted(set(_glob(text)), key=os.fsencode)
         yield from self._files(paths, text, "no regular file matches the pattern")
 
-    def _remote(self, named: RemoteSources) -> Iterator[Source]:
-        for remote in named.find():
+    def _remote(self, found: Iterable[Remote]) -> Iterator[Source]:
+        for remote in found:
             if self._seen_remote is not None:
                 if remote.identity in self._seen_remote:
                     continue
@@ -200,35 +203,20 @@ class _Resolver:
         yield Source(_label(path), "path", path)
 
 
-class _LookedUp(RemoteSources):
-    """What a text stands for, asked for on another thread."""
+class _Found(NamedTuple):
+    """What a text that was looked up with others stands for."""
 
-    def __init__(self, found: Future[list[Remote]]) -> None:
-        self._found = found
-
-    def find(self) -> Iterator[Remote]:
-        yield from self._found.result()
+    remotes: list[Remote]
 
 
 def _looked_up(given: Iterable[Any]) -> Iterator[Any]:
-    """The same sources; where many are URLs, they are looked up some at a time.
-
-    A thousand objects one after the other would take a thousand times the network's latency.
-    """
+    """The same sources; all that are spelt like remote ones are looked up at once."""
     remote = [isinstance(one, str) and is_remote(one) and not os.path.exists(one) for one in given]
-    if sum(remote) < 2:
-        yield from given
-        return
-    with ThreadPoolExecutor(_LOOKUPS) as threads:
-        try:
-            futures = [
-                threads.submit(lambda text: list(remote_source(text).find()), one) if apart else one
-                for one, apart in zip(given, remote, strict=True)
-            ]
-            for one in futures:
-                yield _LookedUp(one) if isinstance(one, Future) else one
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+    texts = [one for one, apart in zip(given, remote, strict=True) if apart]
+    found = looked_up([functools.partial(remote_source, text) for text in texts])
+    with contextlib.closing(found):
+        for one, apart in zip(given, remote, strict=True):
+            yield _Found(next(found)) if apart else one
 
 
 def _label(path: str) -> str:

@@ -10,7 +10,8 @@ import copy
 import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from metricsieve.sources._aws import Service
 from metricsieve.sources._remote import (
@@ -23,6 +24,9 @@ from metricsieve.sources._remote import (
     source_errors,
 )
 from metricsieve.sources._times import Time, milliseconds
+
+if TYPE_CHECKING:
+    from metricsieve.sources.cloudwatch_tail import LogTail
 
 # GetLogEvents a second: the quota of an account and region in the CloudWatch Logs guide. Regions
 # differ and others use it too, so calls that are throttled all the same are tried again.
@@ -125,6 +129,32 @@ class CloudWatchLogs(RemoteSources):
             raise FileNotFoundError(errno.ENOENT, text, self._group) from None
         for name in names:
             yield LogStream(self._service, self._group, name, self._range)
+
+    def tail(
+        self, *, position: Mapping[str, Any] | None = None, late_seconds: float = 300.0
+    ) -> LogTail:
+        """What becomes new in these streams, by the same client.
+
+        Args:
+            position: where to go on, as for `LogTail`.
+            late_seconds: how late events may become visible.
+
+        Raises:
+            ValueError: streams were named one by one, or the time range has an end.
+        """
+        from metricsieve.sources.cloudwatch_tail import LogTail
+
+        if self._streams is not None or "endTime" in self._range:
+            raise ValueError("only a group or a prefix without an end can be followed")
+        start = self._range.get("startTime")
+        return LogTail(
+            self._group,
+            stream_prefix=self._prefix,
+            start=None if start is None else datetime.fromtimestamp(start / 1000, UTC),
+            position=position,
+            late_seconds=late_seconds,
+            service=self._service,
+        )
 
     def of(self, prefix: str) -> Iterator[Remote]:
         """The streams with another prefix, by the same client; raises what `find` does."""

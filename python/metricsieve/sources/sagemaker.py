@@ -96,6 +96,10 @@ class TrainingJob(_Job):
         """
         return self._call("describe_training_job", TrainingJobName=self.name)
 
+    def logs(self) -> CloudWatchLogs:
+        """The log streams of its hosts, which there need not be yet."""
+        return self._logs(self.name)
+
     def find(self) -> Iterator[Remote]:
         """The log streams of its hosts, by name.
 
@@ -104,7 +108,7 @@ class TrainingJob(_Job):
             SourceError: a service refuses or fails.
         """
         try:
-            yield from self._logs(self.name).find()
+            yield from self.logs().find()
         except FileNotFoundError:
             status = self.describe().get("TrainingJobStatus", "unknown")
             raise self._no_logs(status) from None
