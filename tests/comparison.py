@@ -64,12 +64,19 @@ def label_names(definitions: list[dict], normalize: str) -> list[str]:
     return list(dict.fromkeys(name for definition in prepared for name in definition.labels))
 
 
-def assert_equal(data: bytes, definitions: list[dict], **options) -> tuple[list, oracle.Report]:
-    """Rows, rejects and counts of every strategy equal the oracle's, which are returned."""
+def assert_equal(
+    data: bytes, definitions: list[dict], *, envelope: str = "auto", **options
+) -> tuple[list, oracle.Report]:
+    """Rows, rejects and counts of every strategy equal the oracle's, which are returned.
+
+    The oracle takes no envelope off.
+    """
     labels = label_names(definitions, options.get("normalize", "terminal"))
     expected, report = oracle_scan(data, definitions, labels, **options)
     for strategy in STRATEGIES:
-        rows, engine = engine_scan(data, definitions, labels, strategy, **options)
+        rows, engine = engine_scan(
+            data, definitions, labels, strategy, envelope=envelope, **options
+        )
         assert rows == expected
         names = ("events", "records", "matched", "unmatched")
         assert {name: engine[name] for name in names} == {
