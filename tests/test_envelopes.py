@@ -253,7 +253,7 @@ def test_times_that_clocks_showed_twice_are_counted():
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is no part of the repository")
 def test_the_rows_of_real_logs_are_those_of_their_messages():
-    """`auto` finds wrappings in real logs; without these they are plain text, with the same rows."""
+    """`auto` finds wrappings in real logs; without these they are plain text, of the same rows."""
     prefix = re.compile(rb"^(?:\x1b\[\d+m)?[\w.-]+ +\|(?:\x1b\[0m)? ?", re.MULTILINE)
     definitions = {"number": r"([-+]?\d+\.\d+(?:[eE][-+]?\d+)?)", "first": r"^(\d+)"}
     columns = ["metric", "value", "line", "match"]

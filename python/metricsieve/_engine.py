@@ -20,6 +20,7 @@ except ImportError as error:  # a source tree without a build, or a wheel of ano
     ) from error
 
 PatternError = _native.PatternError
+NotFollowedError = _native.NotFollowedError
 RejectError = _native.RejectError
 Scanner = _native.Scanner
 Follower = _native.Follower

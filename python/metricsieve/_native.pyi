@@ -11,6 +11,7 @@ _Deferred: TypeAlias = Callable[[], bytes | Iterator[bytes | None] | None]
 __all__ = [
     "CheckedPattern",
     "Follower",
+    "NotFollowedError",
     "PatternError",
     "RejectError",
     "Scanner",
@@ -38,6 +39,7 @@ class CheckedPattern:
     def find(self, text: str) -> tuple[int, int, int | None, int | None] | None: ...
 
 class PatternError(ValueError): ...
+class NotFollowedError(ValueError): ...
 class RejectError(ValueError): ...
 
 @final
@@ -95,6 +97,9 @@ class Follower:
         max_record_bytes: int,
         patterns: list[CheckedPattern] | None = None,
         context: list[tuple[str, list[str], str]] | None = None,
+        envelope: str | None = None,
+        message_key: str | None = None,
+        timezone: str | None = None,
         strategy: str | None = None,
     ) -> Follower: ...
     def schema_capsule(self) -> object: ...
@@ -104,7 +109,7 @@ class Follower:
         source: int,
         position: dict[str, Any],
         bytes: bytes,
-        end: Literal["open", "end", "cut"],
+        end: Literal["open", "rest", "end", "cut"],
     ) -> dict[str, Any]: ...
     def next_batch(self) -> tuple[object, object] | None: ...
     def set_error(self, source: int, error: str | None) -> None: ...

@@ -36,6 +36,8 @@ def run(
     context: options.Context = None,
     output: options.LiveOutput = None,
     fail_if: options.FailIf = None,
+    envelope: options.Envelope = "auto",
+    timezone: options.Timezone = "UTC",
     normalize: options.Normalize = "terminal",
     number: options.Number = "trim",
     on_reject: Annotated[
@@ -85,6 +87,8 @@ def run(
                 poll=0.1,
                 until=is_enough if conditions else None,
                 context=from_args(context or []),
+                envelope=envelope,
+                timezone=timezone,
                 normalize=normalize,
                 number=number,
                 on_reject=on_reject,

@@ -15,6 +15,7 @@ from metricsieve.following._packed import kind_of
 Position = dict[str, Any]
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 End = Literal["open", "end", "cut"]
+Turn = Literal["open", "rest", "end", "cut"]
 
 
 def beginning() -> Position:
@@ -26,6 +27,7 @@ def beginning() -> Position:
         "skipping": False,
         "in_run": False,
         "context": [],
+        "envelope": None,
     }
 
 
@@ -85,6 +87,9 @@ class Feed(Protocol):
             Replaced: they are gone.
             Unreadable: they are no plain text.
         """
+
+    def held(self) -> bytes:
+        """The bytes from the position on that were read already."""
 
     @property
     def has_more(self) -> bool:

@@ -160,6 +160,14 @@ class FileFeed:
             self._data = b""
         return self._data
 
+    def held(self) -> bytes:
+        """The bytes from the position on that were read already."""
+        if self._descriptor is None:
+            return b""
+        offset = int(self.position["offset"])
+        self._data = os.pread(self._descriptor, self._seen - offset, offset)
+        return self._data
+
     @property
     def has_more(self) -> bool:
         """Whether the file held more than the last read took."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 from metricsieve import _engine, _scan
 from metricsieve._report import Report
 from metricsieve.exceptions import ScanUsedError, SourceWarning
-from metricsieve.following._feed import Feed, Replaced, Unreadable, Watch
+from metricsieve.following._feed import Feed, Replaced, Turn, Unreadable, Watch
 from metricsieve.following._outputs import Output, check_outputs, is_directory, open_outputs
 from metricsieve.following._parts import PartsOutput, source_name
 from metricsieve.following._state import State
@@ -53,6 +53,8 @@ def follow(
     commit_every: float = 10.0,
     rotate_wait: float = 5.0,
     context: Mapping[str, Any] | None = None,
+    envelope: str = "auto",
+    timezone: str = "UTC",
     normalize: str = "terminal",
     number: str = "trim",
     on_reject: str = "count",
@@ -84,6 +86,9 @@ def follow(
         commit_every: seconds between two commits, so the age of the youngest part.
         rotate_wait: a rotated log has ended when it did not grow for so many seconds.
         context: as for `scan`.
+        envelope: as for `scan`; `"auto"` decides by the first 64 lines, or by fewer when a log
+            rests before it has so many. `"cloudwatch-json"` cannot be followed.
+        timezone: as for `scan`.
         normalize: as for `scan`.
         number: as for `scan`.
         on_reject: as for `scan`.
@@ -118,8 +123,12 @@ def follow(
         parts = [sink for sink in listed if is_directory(sink)]
         state = os.path.join(os.fspath(parts[0]), STATE_IN_OUTPUT) if parts else None
     check_outputs(listed, has_state=state is not None)
+    wrapping, message_key = _scan._envelope(envelope)
     checked, asked_for = _scan.prepare(definitions, context, columns, normalize)
     options: dict[str, Any] = {
+        "envelope": wrapping,
+        "message_key": message_key,
+        "timezone": timezone,
         "normalize": normalize,
         "number": number,
         "on_reject": on_reject,
@@ -195,6 +204,8 @@ class Follow:
         self._turn_bytes = turn_bytes
         self._schema = _scan.schema_of(native.schema_capsule(), definitions)
         self._indices: dict[str, int] = {}
+        # First lines of which it is not known yet what wraps them.
+        self._undecided: dict[Feed, tuple[Watch, bytes]] = {}
         self._errors: dict[str, str | None] = {}
         self._outputs: list[Output] = []
         self._state: State | None = None
@@ -349,6 +360,7 @@ class Follow:
             while True:
                 begun = time.monotonic()
                 more = False
+                undecided = dict(self._undecided)
                 for watch, feed in self._watches.poll():
                     yield from self._turn(watch, feed)
                     more = more or feed.has_more
@@ -356,7 +368,9 @@ class Follow:
                         self._commit()
                     if self._stopping:
                         break
+                yield from self._decide(undecided)
                 self._note_errors()
+                more = more or bool(self._undecided and self._undecided.keys() != undecided.keys())
                 if self._stopping or self._watches.over or (not more and self._is_enough()):
                     break
                 if not more:
@@ -371,22 +385,41 @@ class Follow:
         try:
             data = feed.read(self._turn_bytes)
         except Replaced:
+            if feed in self._undecided:
+                yield from self._read_on(watch, feed, self._undecided[feed][1], "rest")
             watch.replaced(feed)
             self._dirty = True
             return
         except Unreadable as error:
             watch.refuse(feed, str(error))
             return
-        end = feed.end
-        if not data and end == "open":
-            return
+        if data or feed.end != "open":
+            yield from self._read_on(watch, feed, data, feed.end)
+
+    def _decide(self, undecided: Mapping[Feed, tuple[Watch, bytes]]) -> Iterator[pa.RecordBatch]:
+        """What wraps messages is told by the lines that there are, where no more came."""
+        for feed, (watch, held) in undecided.items():
+            if self._undecided.get(feed) == (watch, held):
+                yield from self._read_on(watch, feed, feed.held(), "rest")
+
+    def _read_on(
+        self, watch: Watch, feed: Feed, data: bytes, end: Turn
+    ) -> Iterator[pa.RecordBatch]:
         index = self._index(feed.label)
         try:
             position = self._native.turn(index, feed.position, data, end)
+        except _engine.NotFollowedError as error:
+            watch.refuse(feed, f"{error}: read it with scan when it is complete")
+            return
         except _engine.RejectError:
             for batch in self._batches():
                 yield batch
             raise
+        if position["envelope"] is None and end == "open":
+            passed = position["offset"] - feed.position["offset"]  # a byte order mark
+            self._undecided[feed] = watch, data[passed:]  # less than 16 KiB
+        else:
+            self._undecided.pop(feed, None)
         feed.advance(position)
         self._progressed = time.monotonic()
         self._dirty = True

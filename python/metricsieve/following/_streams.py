@@ -110,6 +110,10 @@ class StreamWatch:
             check_readable(self._tail)
         return self._tail
 
+    def held(self) -> bytes:
+        """The bytes from the position on that were read already."""
+        return self._tail
+
     @property
     def held_back(self) -> int:
         """Bytes that came and belong to a record which may go on."""

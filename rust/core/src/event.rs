@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use memchr::{memchr, memrchr};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     envelope::{Envelope, Names, Piece, Prefix, Told, ends_colour, mpi},
@@ -20,7 +21,7 @@ const HEAD: usize = 512;
 const TAIL: usize = 16;
 
 /// What is known of an event.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Event {
     /// Microseconds since 1970.
     pub time: Option<i64>,
@@ -37,6 +38,14 @@ impl Event {
     pub fn is_named(&self) -> bool {
         self.rank.is_some() || self.names.job.is_some() || self.names.host.is_some() || self.names.stream.is_some()
     }
+}
+
+/// What of earlier text matters for the events behind it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Suspended {
+    before: Option<Event>,
+    open: Option<(Event, bool)>,
+    passed: Vec<u8>,
 }
 
 /// Where an event's text begins in all of the text that was unwrapped, and what is known of it.
@@ -99,6 +108,17 @@ impl Events {
         (self.before, self.open, self.last) = (None, None, None);
         self.passed.clear();
         self.pieces.clear();
+    }
+
+    /// What is carried over an interruption here, at the end of a block.
+    pub fn suspend(&self) -> Suspended {
+        Suspended { before: self.before.clone(), open: self.open.clone(), passed: self.passed.clone() }
+    }
+
+    /// Goes on with what was carried over an interruption.
+    pub fn resume(&mut self, suspended: &Suspended) {
+        let Suspended { before, open, passed } = suspended.clone();
+        (self.before, self.open, self.passed) = (before, open, passed);
     }
 
     pub fn set_clock(&mut self, clock: Clock) {

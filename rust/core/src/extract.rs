@@ -118,6 +118,8 @@ pub(crate) struct Extractor {
     envelope: EnvelopeOptions,
     /// What wraps the messages of the source, if that is known before its text.
     known: Option<Envelope>,
+    /// Where the turn began.
+    resumed_at: u64,
     wrapping: Wrapping,
     state: State,
 }
@@ -226,6 +228,7 @@ impl Extractor {
             text: Transcoding::Unknown(Vec::new()),
             envelope,
             known: None,
+            resumed_at: 0,
             wrapping: Wrapping::AsIs,
             state,
         }
@@ -267,31 +270,49 @@ impl Extractor {
 
     /// Starts a source where an earlier extraction was suspended.
     pub fn resume(&mut self, source: usize, label: &str, position: &Position) {
-        self.begin(source, label, None, Some(Envelope::Plain));
-        if position.offset > 0 {
-            self.go_to(position.offset, Envelope::Plain);
-        }
-        self.buffer.resume(position.skipping, position.in_run);
+        self.begin(source, label, None, position.envelope);
+        self.resumed_at = position.offset;
         self.state.line = position.line;
         self.state.open_line = position.open_line;
+        self.state.offset = position.offset;
+        if let Some(envelope) = position.envelope {
+            self.go_to(position.offset, envelope);
+        } else if position.offset > 0 {
+            self.text = Transcoding::Utf8;
+        }
+        self.buffer.resume(position.skipping, position.in_run);
         self.state.context.resume(&position.context);
+        self.state.events.resume(&position.event);
     }
 
-    /// Where to go on from: bytes from there on are forgotten, and have to be given again.
-    pub fn suspend(&mut self) -> Position {
-        let held = match &self.text {
-            Transcoding::Unknown(head) => head.len(),
-            Transcoding::Utf8 | Transcoding::Utf16(_) => self.buffer.held(),
+    /// Decides what wraps the messages by what there is, if there is a line.
+    pub fn decide(&mut self, emit: Emit) -> bool {
+        match &self.wrapping {
+            Wrapping::Unknown(head) if head.contains(&b'\n') => self.try_envelope(emit),
+            _ => true,
+        }
+    }
+
+    /// Where to go on from: bytes from there on are forgotten, and have to be given again. None within a document of
+    /// events, of which there is no such place.
+    pub fn suspend(&mut self) -> Option<Position> {
+        let is_known = !matches!(self.wrapping, Wrapping::Unknown(_));
+        let (offset, line) = match &self.wrapping {
+            // The text in pieces ends with a line feed: nothing of it is held.
+            Wrapping::Unwrapped(unwrapper, _) => unwrapper.place()?,
+            _ => (self.state.offset, self.state.line),
         };
-        self.state.tally.bytes -= held as u64;
-        Position {
-            offset: self.state.offset,
-            line: self.state.line,
+        self.state.tally.bytes = offset - self.resumed_at;
+        Some(Position {
+            offset,
+            line,
             open_line: self.state.open_line,
             skipping: self.buffer.is_skipping(),
             in_run: self.buffer.is_in_run(),
             context: self.state.context.suspend(),
-        }
+            envelope: is_known.then(|| self.state.events.envelope()),
+            event: self.state.events.suspend(),
+        })
     }
 
     /// Whether the source is UTF-16, whose positions cannot be resumed.
@@ -376,11 +397,11 @@ impl Extractor {
 
     /// Takes note of what wraps the messages.
     fn settle(&mut self, envelope: Envelope) {
-        let State { events, tally, offset, wide, .. } = &mut self.state;
+        let State { events, tally, offset, line, wide, .. } = &mut self.state;
         tally.envelope = envelope.name();
         events.set_envelope(envelope);
         let (key, clock) = (self.envelope.message_key.clone(), events.clock().clone());
-        self.wrapping = match Unwrapper::new(envelope, key, clock, *offset, *wide) {
+        self.wrapping = match Unwrapper::new(envelope, key, clock, *offset, *line, *wide) {
             Some(unwrapper) => {
                 // Offsets in the unwrapped text are not those of the source: the pieces tell these.
                 (*offset, *wide) = (0, false);

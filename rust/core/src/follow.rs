@@ -15,7 +15,9 @@ use arrow_schema::SchemaRef;
 use crate::{
     batch::Batcher,
     context::CarriedContext,
+    envelope::Envelope,
     error::Error,
+    event::Suspended,
     extract::{EnvelopeOptions, ExtractOptions, Extractor, OnReject, Rejected},
     matcher::Matcher,
     report::{Report, Turns},
@@ -42,12 +44,36 @@ pub struct Position {
     pub in_run: bool,
     /// Per context column, in their order; missing ones carry nothing.
     pub context: Vec<CarriedContext>,
+    /// What wraps the messages, once that is known.
+    pub envelope: Option<Envelope>,
+    pub(crate) event: Suspended,
 }
 
 impl Default for Position {
     /// The beginning of a source.
     fn default() -> Self {
-        Self { offset: 0, line: 1, open_line: false, skipping: false, in_run: false, context: Vec::new() }
+        Self {
+            offset: 0,
+            line: 1,
+            open_line: false,
+            skipping: false,
+            in_run: false,
+            context: Vec::new(),
+            envelope: None,
+            event: Suspended::default(),
+        }
+    }
+}
+
+impl Position {
+    /// What is known of the event that the bytes at the offset may belong to, as JSON.
+    pub fn event(&self) -> String {
+        serde_json::to_string(&self.event).expect("it is plain data")
+    }
+
+    /// The same position with what [`event`](Self::event) gave; None if that is none of it.
+    pub fn with_event(self, json: &str) -> Option<Self> {
+        Some(Self { event: serde_json::from_str(json).ok()?, ..self })
     }
 }
 
@@ -59,6 +85,8 @@ pub enum TurnError {
     Rejected(Rejected),
     /// The source is UTF-16, of which no position can be resumed. There are no rows of it.
     Utf16,
+    /// The turn ends within a document with a list of events, of which no position can be resumed.
+    Document,
 }
 
 /// Turns the bytes of sources that grow into record batches.
@@ -86,6 +114,7 @@ impl Follower {
         matcher: Arc<Matcher>,
         columns: ColumnOptions,
         options: ExtractOptions,
+        envelope: EnvelopeOptions,
         line_numbers: bool,
     ) -> Result<Self, Error> {
         let nullable_value = options.on_reject == OnReject::Null;
@@ -94,7 +123,7 @@ impl Follower {
         let spare = Spare::default();
         let labels = Arc::new(StringArray::from_iter_values([""; 0]));
         Ok(Self {
-            extractor: Extractor::new(matcher.clone(), &columns, options, EnvelopeOptions::default(), spare.clone()),
+            extractor: Extractor::new(matcher.clone(), &columns, options, envelope, spare.clone()),
             matcher,
             report: Report::new(&set, 0),
             batcher: Batcher::new(columns, set, labels.clone(), line_numbers, options.batch_rows),
@@ -150,28 +179,33 @@ impl Follower {
         self.run(|extractor, emit| extractor.push(bytes, emit))
     }
 
+    /// Decides what wraps the messages of a source that is at rest, by the lines that there are.
+    pub fn decide(&mut self) -> Result<(), TurnError> {
+        self.run(Extractor::decide)
+    }
+
     /// Ends the turn where more bytes may come.
-    pub fn suspend(&mut self) -> Position {
+    pub fn suspend(&mut self) -> Result<Position, TurnError> {
         let position = self.extractor.suspend();
         self.end_turn();
-        position
+        position.ok_or(TurnError::Document)
     }
 
     /// Ends the turn and the source; its last record needs no terminator.
     pub fn finish(&mut self) -> Result<Position, TurnError> {
         self.run(|extractor, emit| extractor.finish(emit))?;
-        Ok(self.suspend())
+        self.suspend()
     }
 
     /// Ends the turn and the source in the middle of a record, which is counted and not matched: half a number is a
     /// wrong one.
-    pub fn cut_off(&mut self) {
-        let full = &mut self.full;
-        self.extractor.cut_off(&mut |rows| {
-            full.push_back(rows);
+    pub fn cut_off(&mut self) -> Result<(), TurnError> {
+        self.run(|extractor, emit| {
+            extractor.cut_off(emit);
             true
-        });
+        })?;
         self.end_turn();
+        Ok(())
     }
 
     fn end_turn(&mut self) {
@@ -249,6 +283,11 @@ mod tests {
         Arc::new(Matcher::new(Arc::new(set), Strategy::Prefiltered))
     }
 
+    fn new(matcher: &Arc<Matcher>, envelope: Envelope) -> Follower {
+        let wrapped = EnvelopeOptions { envelope: Some(envelope), ..EnvelopeOptions::default() };
+        Follower::new(matcher.clone(), ColumnOptions::default(), options(), wrapped, true).unwrap()
+    }
+
     fn options() -> ExtractOptions {
         ExtractOptions { max_record_bytes: 60, ..ExtractOptions::default() }
     }
@@ -277,8 +316,10 @@ mod tests {
         }
     }
 
-    fn whole(matcher: &Arc<Matcher>, text: &[u8]) -> (Vec<String>, Report) {
-        let mut decoder = Decoder::new(matcher.clone(), "a", ColumnOptions::default(), options()).unwrap();
+    fn whole(matcher: &Arc<Matcher>, text: &[u8], envelope: Envelope) -> (Vec<String>, Report) {
+        let decoder = Decoder::new(matcher.clone(), "a", ColumnOptions::default(), options()).unwrap();
+        let envelope = EnvelopeOptions { envelope: Some(envelope), ..EnvelopeOptions::default() };
+        let mut decoder = decoder.with_envelope(envelope);
         decoder.decode(text).unwrap();
         decoder.finish().unwrap();
         let batches: Vec<_> = std::iter::from_fn(|| decoder.flush()).collect();
@@ -286,9 +327,15 @@ mod tests {
     }
 
     /// What `text` gives in turns that see it grow by `step` bytes; with `restart` each by a new follower.
-    fn in_turns(matcher: &Arc<Matcher>, text: &[u8], step: usize, restart: bool) -> (Vec<String>, Report) {
+    fn in_turns(
+        matcher: &Arc<Matcher>,
+        text: &[u8],
+        envelope: Envelope,
+        step: usize,
+        restart: bool,
+    ) -> (Vec<String>, Report) {
         let new = || {
-            let mut follower = Follower::new(matcher.clone(), ColumnOptions::default(), options(), true).unwrap();
+            let mut follower = new(matcher, envelope);
             follower.add_source("a");
             follower
         };
@@ -303,7 +350,8 @@ mod tests {
             for piece in text[position.offset as usize..known].chunks(7) {
                 follower.push(piece).unwrap();
             }
-            position = follower.suspend();
+            position = follower.suspend().unwrap();
+            position = position.clone().with_event(&position.event()).unwrap();
             batches.extend(std::iter::from_fn(|| follower.flush()));
             assert!(position.offset <= known as u64);
         }
@@ -323,17 +371,30 @@ mod tests {
             b"\xEF\xBB\xBFloss=1\nloss=\xE2\x82\nloss=2\xFF\n\x1b[31mloss=\x1b[0m3".to_vec(),
             long.into_bytes(),
             run.into_bytes(),
+            concat!(
+                "2023-05-19T21:07:06.123Z loss=1\n2023-05-19T21:07:07.123Z Epoch 3\nloss=2\rloss=3\n",
+                "algo-1-x  | loss=4\n\x1b[34mloss=5\nloss=6\x1b[0m\n[1,3]<stdout>:loss=7\n",
+                "2019-04-30T02:12:41Z stdout P lo\n2019-04-30T02:12:42Z stderr F acc=1\n",
+                "2019-04-30T02:12:43Z stdout F ss=8\n{\"message\":\"loss=9\",\"ts\":1684530426}\nloss=10\n",
+            )
+            .into(),
         ]
+    }
+
+    /// All that can be followed.
+    fn envelopes() -> impl Iterator<Item = Envelope> {
+        Envelope::ALL.into_iter().filter(|envelope| *envelope != Envelope::CloudWatchJson)
     }
 
     #[test]
     fn b6_b10_turns_give_the_rows_and_counts_of_the_whole() {
         let matcher = matcher();
-        for text in texts() {
-            let (expected, report) = whole(&matcher, &text);
-            for step in 1..30 {
-                let (found, turns) = in_turns(&matcher, &text, step, false);
-                assert_eq!(found, expected, "step {step} of {:?}", String::from_utf8_lossy(&text));
+        for (text, envelope) in texts().iter().flat_map(|text| envelopes().map(move |envelope| (text, envelope))) {
+            let (expected, report) = whole(&matcher, text, envelope);
+            for step in (1..30).step_by(if envelope == Envelope::Plain { 2 } else { 9 }) {
+                let how = format!("{envelope:?}, step {step} of {:?}", String::from_utf8_lossy(text));
+                let (found, turns) = in_turns(&matcher, text, envelope, step, false);
+                assert_eq!(found, expected, "{how}");
                 let counts = |report: &Report| {
                     (
                         (report.bytes, report.events, report.records, report.matched, report.too_long),
@@ -342,30 +403,30 @@ mod tests {
                         report.rejects.clone(),
                     )
                 };
-                assert_eq!(counts(&turns), counts(&report), "step {step} of {:?}", String::from_utf8_lossy(&text));
-                let (found, _) = in_turns(&matcher, &text, step, true);
-                assert_eq!(found, expected, "restarts, step {step} of {:?}", String::from_utf8_lossy(&text));
+                assert_eq!(counts(&turns), counts(&report), "{how}");
+                let (found, _) = in_turns(&matcher, text, envelope, step, true);
+                assert_eq!(found, expected, "restarts, {how}");
             }
         }
     }
 
     #[test]
     fn b6_the_offset_stays_before_a_line_that_may_go_on() {
-        let mut follower = Follower::new(matcher(), ColumnOptions::default(), options(), true).unwrap();
+        let mut follower = new(&matcher(), Envelope::Plain);
         follower.add_source("a");
         follower.resume(0, &Position::default());
         follower.push(b"loss=1\nloss=2").unwrap();
-        let position = follower.suspend();
+        let position = follower.suspend().unwrap();
         assert_eq!((position.offset, position.line), (7, 2));
         assert_eq!(follower.report().bytes, 7);
         follower.resume(0, &position);
         follower.push(b"loss=25\r").unwrap();
-        assert_eq!(follower.suspend(), position, "an LF may belong to the CR");
+        assert_eq!(follower.suspend().unwrap(), position, "an LF may belong to the CR");
     }
 
     #[test]
     fn sources_take_turns_without_knowing_of_each_other() {
-        let mut follower = Follower::new(matcher(), ColumnOptions::default(), options(), true).unwrap();
+        let mut follower = new(&matcher(), Envelope::Plain);
         let logs: [&[u8]; 2] = [b"Epoch 1\nloss=1\nloss=2\n", b"loss=3\nEpoch 9\nloss=4\nx\n"];
         let mut positions = [Position::default(), Position::default()];
         let mut epochs = Vec::new();
@@ -377,7 +438,7 @@ mod tests {
                 follower.resume(source, &positions[source]);
                 let bytes = &logs[source][positions[source].offset as usize..end.min(logs[source].len())];
                 follower.push(bytes).unwrap();
-                positions[source] = follower.suspend();
+                positions[source] = follower.suspend().unwrap();
                 while let Some(batch) = follower.flush() {
                     let epoch = batch.column_by_name("epoch").unwrap().clone();
                     let epoch = epoch.as_any().downcast_ref::<arrow_array::Int64Array>().unwrap().clone();
@@ -395,7 +456,7 @@ mod tests {
 
     #[test]
     fn utf_16_is_refused_without_rows() {
-        let mut follower = Follower::new(matcher(), ColumnOptions::default(), options(), true).unwrap();
+        let mut follower = new(&matcher(), Envelope::Plain);
         follower.add_source("a");
         follower.resume(0, &Position::default());
         let text: Vec<u8> = "\u{FEFF}loss=1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

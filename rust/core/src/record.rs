@@ -291,11 +291,6 @@ impl RecordBuffer {
         self.in_run
     }
 
-    /// Bytes that are held back.
-    pub fn held(&self) -> usize {
-        self.end - self.start
-    }
-
     /// Says that the source is UTF-16.
     pub fn set_wide(&mut self) {
         self.wide = true;

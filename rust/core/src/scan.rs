@@ -152,6 +152,7 @@ fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, em
     let mut rejected = extractor.take_rejected();
     if error.is_some() {
         extractor.cut_off(emit);
+        rejected = rejected.or(extractor.take_rejected());
     } else if rejected.is_none() {
         extractor.finish(emit);
         rejected = extractor.take_rejected();

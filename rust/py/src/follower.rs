@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::Array;
 use metricsieve_core::{
-    CarriedContext, ColumnOptions, ContextType, ContextValue, Counted, Example, ExtractOptions,
+    CarriedContext, ColumnOptions, ContextType, ContextValue, Counted, Envelope, Example, ExtractOptions,
     Follower as CoreFollower, Position, TurnError,
 };
 use pyo3::{
@@ -15,7 +15,8 @@ use pyo3::{
 };
 
 use crate::{
-    CheckedPattern, ContextArg, DefinitionArg, NUMBERS, REJECTS, STRINGS, arrow, choice, matcher, reject_error,
+    CheckedPattern, ContextArg, DefinitionArg, NUMBERS, NotFollowedError, REJECTS, STRINGS, arrow, choice,
+    envelope_options, known_envelope, matcher, reject_error,
     report::{self, Account},
 };
 
@@ -27,7 +28,7 @@ pub(crate) struct Follower(Mutex<CoreFollower>);
 impl Follower {
     #[new]
     #[pyo3(signature = (definitions, *, normalize, number, on_reject, line_numbers, columns, strings, batch_rows,
-        max_record_bytes, patterns=None, context=None, strategy=None))]
+        max_record_bytes, patterns=None, context=None, envelope=None, message_key=None, timezone=None, strategy=None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -42,6 +43,9 @@ impl Follower {
         max_record_bytes: usize,
         patterns: Option<Vec<PyRef<'_, CheckedPattern>>>,
         context: Option<Vec<ContextArg>>,
+        envelope: Option<&str>,
+        message_key: Option<String>,
+        timezone: Option<&str>,
         strategy: Option<&str>,
     ) -> PyResult<Self> {
         let terminal = choice("normalize", normalize, &[("terminal", true), ("none", false)])?;
@@ -55,7 +59,8 @@ impl Follower {
         let columns =
             ColumnOptions { columns, strings: choice("strings", strings, &STRINGS)?, ..ColumnOptions::default() };
         let matcher = matcher(py, definitions, patterns, context, terminal, strategy)?;
-        let follower = CoreFollower::new(matcher, columns, options, line_numbers);
+        let envelope = envelope_options(envelope, message_key, timezone)?;
+        let follower = CoreFollower::new(matcher, columns, options, envelope, line_numbers);
         follower.map(|follower| Self(Mutex::new(follower))).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
@@ -70,7 +75,8 @@ impl Follower {
 
     /// One turn: the bytes from a position on. Gives the position to go on from; bytes behind it are to be given again.
     ///
-    /// `end` is `"open"` where more may come, `"end"` where the source has ended, `"cut"` where it broke off.
+    /// `end` is `"open"` where more may come, `"rest"` where it may and nothing came for a while, `"end"` where the source
+    /// has ended, `"cut"` where it broke off.
     fn turn<'py>(
         &self,
         py: Python<'py>,
@@ -79,7 +85,8 @@ impl Follower {
         bytes: &[u8],
         end: &str,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let end = choice("end", end, &[("open", End::Open), ("end", End::Whole), ("cut", End::Cut)])?;
+        let end =
+            choice("end", end, &[("open", End::Open), ("rest", End::Rest), ("end", End::Whole), ("cut", End::Cut)])?;
         let kinds: Vec<ContextType> = {
             let mut follower = self.lock(py);
             if source >= follower.labels().len() {
@@ -93,12 +100,14 @@ impl Follower {
             follower.resume(source, &position);
             follower.push(bytes)?;
             match end {
-                End::Open => Ok(follower.suspend()),
+                End::Open => follower.suspend(),
+                End::Rest => follower.decide().and_then(|()| follower.suspend()),
                 End::Whole => follower.finish(),
                 End::Cut => {
-                    follower.cut_off();
-                    let offset = position.offset + bytes.len() as u64;
-                    Ok(Position { offset, ..position })
+                    follower.cut_off()?;
+                    let mut position = position;
+                    position.offset += bytes.len() as u64;
+                    Ok(position)
                 }
             }
         });
@@ -109,7 +118,10 @@ impl Follower {
                 let matcher = follower.matcher().clone();
                 Err(reject_error(&rejected, &matcher, follower.labels().value(source)))
             }
-            Err(TurnError::Utf16) => Err(PyValueError::new_err("the source is UTF-16, which cannot be followed")),
+            Err(TurnError::Utf16) => Err(NotFollowedError::new_err("UTF-16 cannot be followed")),
+            Err(TurnError::Document) => {
+                Err(NotFollowedError::new_err("a JSON document with a list of events cannot be followed"))
+            }
             Err(other) => Err(PyValueError::new_err(format!("{other:?}"))),
         }
     }
@@ -149,6 +161,7 @@ impl Follower {
 #[derive(Clone, Copy)]
 enum End {
     Open,
+    Rest,
     Whole,
     Cut,
 }
@@ -193,14 +206,22 @@ fn read_position(source: usize, dict: &Bound<'_, PyDict>, kinds: &[ContextType])
         let example = example.map(|(line, text)| Example { source, line, text });
         Ok(CarriedContext { value: value.transpose()?, pending: Counted { count, example } })
     };
-    Ok(Position {
-        offset: item(dict, "offset")?,
-        line: item(dict, "line")?,
-        open_line: item(dict, "open_line")?,
-        skipping: item(dict, "skipping")?,
-        in_run: item(dict, "in_run")?,
-        context: carried.into_iter().zip(kinds).map(read).collect::<PyResult<_>>()?,
-    })
+    let envelope = dict.get_item("envelope")?.map_or(Ok(None), |name| name.extract::<Option<String>>())?;
+    let mut position = Position::default();
+    position.offset = item(dict, "offset")?;
+    position.line = item(dict, "line")?;
+    position.open_line = item(dict, "open_line")?;
+    position.skipping = item(dict, "skipping")?;
+    position.in_run = item(dict, "in_run")?;
+    position.context = carried.into_iter().zip(kinds).map(read).collect::<PyResult<_>>()?;
+    position.envelope = envelope.as_deref().map(known_envelope).transpose()?;
+    match dict.get_item("event")? {
+        None => Ok(position),
+        Some(event) => {
+            let event: String = event.extract()?;
+            position.with_event(&event).ok_or_else(|| PyValueError::new_err("event of the position: it is none"))
+        }
+    }
 }
 
 fn write_position<'py>(py: Python<'py>, position: &Position) -> PyResult<Bound<'py, PyDict>> {
@@ -210,6 +231,8 @@ fn write_position<'py>(py: Python<'py>, position: &Position) -> PyResult<Bound<'
     dict.set_item("open_line", position.open_line)?;
     dict.set_item("skipping", position.skipping)?;
     dict.set_item("in_run", position.in_run)?;
+    dict.set_item("envelope", position.envelope.map(Envelope::name))?;
+    dict.set_item("event", position.event())?;
     let context = PyList::empty(py);
     for carried in &position.context {
         let value = match &carried.value {

@@ -40,6 +40,7 @@ create_exception!(
     PyValueError,
     "A pattern cannot be used: message, start, end, construct, hint."
 );
+create_exception!(_native, NotFollowedError, PyValueError, "A source of which no position can be resumed.");
 create_exception!(_native, RejectError, PyValueError, "A captured text is no number, and the scan was to end there.");
 
 /// Longest time without a look at signals.
@@ -60,6 +61,7 @@ mod _native {
         let leave = wrap_pyfunction!(sources::leave, module)?;
         module.py().import("atexit")?.call_method1("register", (leave,))?;
         module.add("PatternError", module.py().get_type::<PatternError>())?;
+        module.add("NotFollowedError", module.py().get_type::<NotFollowedError>())?;
         module.add("RejectError", module.py().get_type::<RejectError>())
     }
 }
@@ -210,6 +212,18 @@ fn definition(argument: DefinitionArg) -> PyResult<Definition> {
     })
 }
 
+fn envelope_options(
+    envelope: Option<&str>,
+    message_key: Option<String>,
+    timezone: Option<&str>,
+) -> PyResult<EnvelopeOptions> {
+    Ok(EnvelopeOptions {
+        envelope: envelope.map(known_envelope).transpose()?,
+        message_key: message_key.map(Into::into),
+        zone: timezone.map_or(Ok(Zone::default()), zone)?,
+    })
+}
+
 fn known_envelope(name: &str) -> PyResult<Envelope> {
     choice("envelope", name, &Envelope::ALL.map(|envelope| (envelope.name(), envelope)))
 }
@@ -338,11 +352,7 @@ impl Scanner {
                 batch_rows: batch_rows.max(1),
                 ..defaults.extract
             },
-            envelope: EnvelopeOptions {
-                envelope: envelope.map(known_envelope).transpose()?,
-                message_key: message_key.map(Into::into),
-                zone: timezone.map_or(Ok(Zone::default()), zone)?,
-            },
+            envelope: envelope_options(envelope, message_key, timezone)?,
             columns: ColumnOptions {
                 columns,
                 strings: choice("strings", strings, &STRINGS)?,

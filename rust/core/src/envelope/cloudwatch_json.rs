@@ -75,6 +75,11 @@ impl Documents {
         }
     }
 
+    /// Where the next document begins, if none has begun.
+    pub fn place(&self) -> Option<(u64, u64)> {
+        (self.depth == 0).then_some((self.place.offset, self.place.line))
+    }
+
     pub fn is_pending(&self) -> bool {
         self.depth > 0 || !self.held.trim_ascii().is_empty()
     }

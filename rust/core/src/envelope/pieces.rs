@@ -73,10 +73,17 @@ pub(crate) enum Unwrapper {
 }
 
 impl Unwrapper {
-    /// For a source whose first byte is at `offset`, behind a byte order mark; `wide` if it is UTF-16. None for
+    /// For text that begins at `offset` of its source, behind a byte order mark; `wide` if that is UTF-16. None for
     /// wrappings that hold the message as it was.
-    pub fn new(envelope: Envelope, key: Option<Arc<str>>, clock: Clock, offset: u64, wide: bool) -> Option<Self> {
-        let place = Place { offset, line: 1, wide };
+    pub fn new(
+        envelope: Envelope,
+        key: Option<Arc<str>>,
+        clock: Clock,
+        offset: u64,
+        line: u64,
+        wide: bool,
+    ) -> Option<Self> {
+        let place = Place { offset, line, wide };
         match envelope {
             Envelope::CloudWatchJson => Some(Self::Documents(Box::new(Documents::new(place)))),
             envelope if envelope.is_unwrapped() => {
@@ -100,6 +107,18 @@ impl Unwrapper {
         match self {
             Self::Lines(lines) => lines.finish(out),
             Self::Documents(documents) => documents.finish(out),
+        }
+    }
+
+    /// Offset and line of the first byte of what was not given out; None within a document, which cannot be gone on
+    /// with.
+    pub fn place(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Lines(lines) => {
+                let first = lines.waiting.front().map(|event| (event.piece.offset, event.piece.line));
+                Some(first.unwrap_or((lines.place.offset, lines.place.line)))
+            }
+            Self::Documents(documents) => documents.place(),
         }
     }
 
