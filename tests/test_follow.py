@@ -594,3 +594,68 @@ def test_on_reject_raise_gives_the_rows_before_it(log):
         assert next(live)["value"].to_pylist() == [1]
         with pytest.raises(ValueError, match='captured "x" in'):
             next(live)
+
+
+BANNER = b"".join(b"Starting worker %d, seed 17\n" % number for number in range(60))
+
+
+def test_f2_logs_that_begin_alike_are_told_apart(log):
+    """A generation that nobody saw begins with the whole content of one that is known."""
+    state = log.parent / "state"
+    log.write_bytes(BANNER)
+    assert values(follow(str(log), state=state)) == []
+    rename(log)
+    log.write_bytes(BANNER + b"loss=1\n")
+    rename(log, 2)
+    log.write_bytes(BANNER + b"loss=2\n")
+    assert sorted(values(follow(str(log), state=state))) == [1, 2]
+    for number in (2, 1):
+        subprocess.run(["gzip", f"{log}.{number}"], check=True)
+    rename(log, 3)
+    log.write_bytes(BANNER + b"loss=3\n")
+    assert values(follow(str(log), state=state)) == [3]
+
+
+def test_f3_a_copy_that_is_being_made_is_no_new_log(log):
+    """Half of it is there when the follower looks, right after a rotation."""
+    log.write_bytes(b"loss=1\n")
+
+    def copy(count):
+        with open(f"{log}.1", "wb") as file:
+            file.write(log.read_bytes()[:count])
+
+    steps = [
+        lambda: (rename(log), append(log, b"loss=2\nloss=3\n")),
+        lambda: (rename_only_old(log), copy(9)),
+        lambda: copy(None),
+        lambda: os.truncate(log, 0),
+        lambda: append(log, b"loss=4\n"),
+    ]
+    live = ms.follow(str(log), LOSS, until=acting(steps), poll=0.01, rotate_wait=5)
+    assert sorted(values(live)) == [1, 2, 3, 4]
+
+
+def rename_only_old(log):
+    """Makes room for a `.1`."""
+    os.rename(f"{log}.1", f"{log}.2")
+
+
+def test_c7_a_rotated_log_that_is_being_compressed_is_not_read_twice(log):
+    """The packed file is there before it is whole, beside the log that it is of."""
+    log.write_bytes(BANNER + b"loss=1\n")
+    packed = gzip.compress(log.read_bytes())
+
+    def pack(count):
+        with open(f"{log}.1.gz", "wb") as file:
+            file.write(packed[:count])
+
+    steps = [
+        lambda: (rename(log), append(log, b"loss=2\n")),
+        lambda: pack(0),
+        lambda: pack(30),
+        lambda: pack(len(packed) - 3),
+        lambda: pack(None),
+        lambda: os.unlink(f"{log}.1"),
+    ]
+    live = ms.follow(str(log), LOSS, until=acting(steps), poll=0.01, rotate_wait=5)
+    assert sorted(values(live)) == [1, 2]

@@ -27,10 +27,11 @@ class Crash(Exception):
 class Live:
     """A follower in a thread that looks when it is told to."""
 
-    def __init__(self, log, parts, commit_every):
+    def __init__(self, log, parts, commit_every, rotate_wait):
         self.go, self.looked = threading.Semaphore(0), threading.Semaphore(0)
         self.order, self.error = "look", None
-        options = {"poll": 0, "rotate_wait": 0, "commit_every": commit_every, "until": self.until}
+        options = {"poll": 0, "commit_every": commit_every, "until": self.until}
+        options["rotate_wait"] = rotate_wait
         self.follow = ms.follow(str(log), NUMBER, sinks=f"{parts}/", **options)
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -77,12 +78,14 @@ class Rotation(RuleBasedStateMachine):
         self.written, self.may_be_lost = set(), set()
         self.next = 0
         self.partial = None  # rest of a line, and the open file that it goes to
-        self.lossy = False
+        self.rotate_wait = 0
+        self.moved = False  # whether the name of that file is another by now
 
-    @initialize(commit_every=st.sampled_from([0, 3600]))
-    def start(self, commit_every):
+    @initialize(commit_every=st.sampled_from([0, 3600]), rotate_wait=st.sampled_from([0, 1000]))
+    def start(self, commit_every, rotate_wait):
         """The first run."""
-        self.live = Live(self.log, self.parts, commit_every)
+        self.rotate_wait = rotate_wait
+        self.live = Live(self.log, self.parts, commit_every, rotate_wait)
 
     def numbers(self, path):
         """The whole records of a file."""
@@ -96,7 +99,7 @@ class Rotation(RuleBasedStateMachine):
         """The writer ends its line where it began it, whatever the name by now."""
         if self.partial is not None:
             rest, file = self.partial
-            self.partial = None
+            self.partial, self.moved = None, False
             with file:
                 file.write(rest)
 
@@ -138,8 +141,14 @@ class Rotation(RuleBasedStateMachine):
         """As logrotate does."""
         self.shift()
         os.rename(self.log, f"{self.log}.1")
+        self.moved = self.partial is not None
         if create:
             self.log.touch()
+
+    def too_late(self):
+        """A rotated log has ended when it does not grow for `rotate_wait`."""
+        if self.moved and not self.rotate_wait:
+            self.may_be_lost.add(self.next - 1)
 
     def drop_partial(self):
         """A line that a truncation cut through: its rest begins the new content."""
@@ -175,13 +184,15 @@ class Rotation(RuleBasedStateMachine):
     @rule()
     def look(self):
         """The follower looks at the files."""
+        self.too_late()
         self.live.do("look")
 
     @rule(how=st.sampled_from(["end", "crash"]), commit_every=st.sampled_from([0, 3600]))
     def restart(self, how, commit_every):
         """In order, or without a commit."""
+        self.too_late()
         self.live.do(how)
-        self.live = Live(self.log, self.parts, commit_every)
+        self.live = Live(self.log, self.parts, commit_every, self.rotate_wait)
 
     def teardown(self):
         """In the end everything is there once, but what nobody could read any more."""
@@ -191,7 +202,7 @@ class Rotation(RuleBasedStateMachine):
             self.finish_partial()
             self.live.do("look")
             self.live.do("end")
-            again = Live(self.log, self.parts, 0)
+            again = Live(self.log, self.parts, 0, 0)
             for _ in range(3):
                 again.do("look")
             again.do("end")

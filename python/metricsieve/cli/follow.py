@@ -63,6 +63,7 @@ def follow(
         from metricsieve.definitions import DefinitionSet
 
         conditions = shared.check_conditions(fail_if)
+        shared.allow_many_files()
         table = shared.shows_table(output or [])
         seen: list[str] = []
         ended = shared.Ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -56,6 +57,13 @@ class Ended:
         self.live = live
         if self._stopped:
             live.stop()
+
+
+def allow_many_files() -> None:
+    """Every followed log is open; what the system allows is often more than it gives at first."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

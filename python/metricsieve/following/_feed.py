@@ -120,11 +120,13 @@ class Watch(Protocol):
         label: what the `source` column says.
         rotated: feeds whose name went to another file.
         truncated: feeds that were cut off by a truncation.
+        changed: whether the state should know of it before anything more is read.
     """
 
     label: str
     rotated: int
     truncated: int
+    changed: bool
 
     def poll(self) -> Iterable[Feed]:
         """The feeds that may have something to read."""

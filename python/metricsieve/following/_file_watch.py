@@ -17,55 +17,12 @@ from typing import Any
 
 from metricsieve.following._feed import Feed
 from metricsieve.following._files import FileFeed, PackedFeed
-from metricsieve.following._identity import HEAD_BYTES
-from metricsieve.following._packed import BROKEN, MAGIC_BYTES, kind_of, open_packed
+from metricsieve.following._known import Registry, is_copy, is_packed_copy, is_same
+from metricsieve.following._packed import MAGIC_BYTES, kind_of, open_packed
 from metricsieve.following._rotation import Sibling, siblings
 
 KEPT_GENERATIONS = 200
-
-
-class Registry:
-    """Which files some watch reads or has read: to a glob, a rotated log is no new one."""
-
-    def __init__(self) -> None:
-        self._owners: dict[tuple[int, int], FileWatch] = {}
-        self._done: dict[tuple[int, int], FileFeed] = {}
-
-    def take(self, status: os.stat_result, watch: FileWatch) -> bool:
-        """Claim an open file; whether it is the watch's now."""
-        key = (status.st_dev, status.st_ino)
-        return self._owners.setdefault(key, watch) is watch
-
-    def is_taken(self, path: str, status: os.stat_result, but: FileWatch | None = None) -> bool:
-        """Whether another watch has the file open, or has read it to its end."""
-        key = (status.st_dev, status.st_ino)
-        owner, done = self._owners.get(key), self._done.get(key)
-        if owner is not None:
-            return owner is not but
-        if done is None or (but is not None and done.path == but.path):
-            return False
-        try:
-            with open(path, "rb", buffering=0) as file:
-                return _is_same(done, file.fileno(), os.fstat(file.fileno()))
-        except OSError:
-            return False
-
-    def release(self, feed: FileFeed) -> None:
-        """A file was closed; its inode may be used again."""
-        identity = feed.identity()
-        self._owners.pop((identity.dev, identity.ino), None)
-
-    def finish(self, feed: FileFeed) -> None:
-        """A file was read to its end."""
-        self.release(feed)
-        identity = feed.identity()
-        self._done[identity.dev, identity.ino] = feed
-
-    def forget(self, feed: FileFeed) -> None:
-        """A file that was read to its end is of no interest any more."""
-        identity = feed.identity()
-        if self._done.get((identity.dev, identity.ino)) is feed:
-            del self._done[identity.dev, identity.ino]
+_POSTPONED = 60.0  # seconds that the search goes on for what cannot be told yet
 
 
 class FileWatch:
@@ -82,6 +39,8 @@ class FileWatch:
         rotated: generations whose name went to another file.
         truncated: generations that were cut off by a truncation.
         lost: what could not be read, in words.
+        changed: whether the state should know of it before anything more is read: a log that is
+            rotated away after a crash is only looked for when it was known before.
     """
 
     def __init__(
@@ -90,6 +49,7 @@ class FileWatch:
         self.path, self.label = path, label
         self.rotated = self.truncated = 0
         self.lost: list[str] = []
+        self.changed = False
         self._registry = registry
         self._rotate_wait = rotate_wait
         self._must_exist = must_exist
@@ -128,6 +88,16 @@ class FileWatch:
     def open_feeds(self) -> list[FileFeed]:
         """The generations that are being read."""
         return [*self._old, *([self._current] if self._current else [])]
+
+    def begin(self) -> None:
+        """Find what is under the name now, without reading it; after `find_saved` of all others."""
+        if not self._saved and self._current is None:
+            self._look()
+
+    def find_saved(self) -> None:
+        """Find the files of an earlier run, under whatever name they are now."""
+        if self._saved:
+            self._find_saved()
 
     def _all(self) -> list[FileFeed]:
         return [*self._done, *self._saved, *self.open_feeds()]
@@ -177,7 +147,7 @@ class FileWatch:
         if copy is None or not self._attach(feed, copy):
             unread = feed.held_back
             if unread:
-                self.lost.append(f"{unread:,} bytes of a last line that a truncation cut off")
+                self._lose(f"{unread:,} bytes of a last line that a truncation cut off")
             feed.give_up()
             self._finish(feed)
         else:
@@ -199,7 +169,7 @@ class FileWatch:
         if self._must_exist:
             self._error = reason
         else:
-            self.lost.append(f"{self.path}: {reason}")
+            self._lose(f"{self.path}: {reason}")
 
     # Finding files
 
@@ -245,7 +215,7 @@ class FileWatch:
 
     def _search_since(self, since: int) -> None:
         if self._since is None:
-            self._since = since
+            self._since, self.changed = since, True
         self._search_until = time.monotonic() + self._rotate_wait
 
     def _open_current(self) -> None:
@@ -259,7 +229,7 @@ class FileWatch:
         self._found_once, self._error = True, None
         status = os.fstat(descriptor)
         candidates = [
-            *(one for one in self._done if _is_same(one, descriptor, status)),
+            *(one for one in self._done if is_same(one, descriptor, status)),
             *(one for one in self._old if one.identity().is_same_inode(status)),
         ]
         known = candidates[0] if candidates else None
@@ -271,22 +241,21 @@ class FileWatch:
             self._current = known
         elif self._registry.take(status, self):
             self._current = self._new(descriptor)
+            self._next += 1
+            self.changed = True
         else:
             os.close(descriptor)
         if self._current is not None:
             self._registry.take(status, self)
 
     def _new(self, descriptor: int) -> FileFeed:
-        feed = FileFeed(self.path, self.label, self._next, descriptor)
-        self._next += 1
-        return feed
+        return FileFeed(self.path, self.label, self._next, descriptor)
 
     def _find_missed(self, since: int) -> None:
         """Generations that were rotated away before anyone saw them under the name."""
         for sibling in siblings(self.path):
-            if sibling.status.st_mtime_ns < since or self._registry.is_taken(
-                sibling.path, sibling.status, self
-            ):
+            early = sibling.status.st_mtime_ns < since
+            if early or self._registry.is_taken(sibling.path, sibling.status, self):
                 continue
             with contextlib.suppress(OSError):
                 descriptor = os.open(sibling.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -294,32 +263,38 @@ class FileWatch:
                     os.close(descriptor)
 
     def _add_missed(self, sibling: Sibling, descriptor: int) -> bool:
-        everything = self._all()
         status = os.fstat(descriptor)
-        kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
-        if any(_is_same(one, descriptor, status) for one in everything):
+        known = self._all()
+        if not status.st_size or any(is_same(one, descriptor, status) for one in known):
             return False
+        kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
         if kind is None:
-            if any(_is_copy(one, descriptor) for one in everything):
-                return False
-            if not status.st_size or any(one.begins_with(descriptor) for one in everything):
-                return False  # perhaps a copy that is being made; the next look will tell
-            feed = self._new(descriptor)
+            copies = (is_copy(one, descriptor) for one in known)
         else:
+            copies = (is_packed_copy(one, sibling.path, kind) for one in known)
+        for copy in copies:
+            if copy is None:  # it is being made, or what it may be a copy of was just truncated
+                self._search_until = max(self._search_until, time.monotonic() + _POSTPONED)
+            if copy is not False:
+                return False
+        feed = self._new(descriptor)
+        if kind is not None:
             content = open_packed(sibling.path, kind)
             if content is None:
-                self.lost.append(f"{sibling.path}, which is compressed with {kind}: scan it")
+                self._lose(f"{sibling.path}, which is compressed with {kind}: scan it")
                 return False
-            if any(_is_packed_copy(one, sibling.path, kind) for one in everything):
-                content.close()
-                return False
-            feed = PackedFeed(self.path, self.label, self._next, descriptor, content)
-            self._next += 1
+            feed = PackedFeed(self.path, self.label, feed.generation, descriptor, content)
+        self._next += 1
         feed.retired = time.monotonic()
         self.rotated += 1
         self._registry.take(status, self)
         self._old.append(feed)
+        self.changed = True
         return True
+
+    def _lose(self, what: str) -> None:
+        if what not in self.lost:
+            self.lost.append(what)
 
     def _find_copy(self, feed: FileFeed) -> str | None:
         """A sibling with the bytes of a generation that are no longer under its inode."""
@@ -342,7 +317,7 @@ class FileWatch:
                         return sibling.path
                 finally:
                     os.close(descriptor)
-                if kind is not None and _is_packed_copy(feed, sibling.path, kind):
+                if kind is not None and is_packed_copy(feed, sibling.path, kind):
                     return sibling.path
         return None
 
@@ -390,32 +365,42 @@ class FileWatch:
 
     def _find_saved(self) -> None:
         """Find the files of generations that were not read to their end, under whatever name."""
-        saved, self._saved = self._saved, []
-        self._give_up_at = self._give_up_at or time.monotonic() + self._rotate_wait
-        for feed in saved:
-            self._old.append(feed)
-            truncated = self._has_inode_of(feed)
+        newest = self._saved[-1].identity()
+        now = time.monotonic()
+        self._give_up_at = self._give_up_at or now + self._rotate_wait
+        for feed in list(self._saved):
             path = self._find_by_inode(feed)
-            if path is not None and self._attach(feed, path):
-                if path == self.path:
-                    self._old.remove(feed)
-                    self._current, feed.retired, self._found_once = feed, None, True
-                continue
+            if path is not None:
+                self._go_on(feed, path)
+        # The others only now: a copy that seems to be of one may be the file of another.
+        for feed in list(self._saved):
+            truncated = self._has_inode_of(feed)
             copy = self._find_copy(feed)
-            if copy is not None and self._attach(feed, copy):
+            if copy is not None and self._go_on(feed, copy):
                 if truncated:
                     self.truncated += 1
                     self._old[-1].finish("cut")
-                continue
-            if time.monotonic() < self._give_up_at:
-                self._old.remove(feed)
-                self._saved.append(feed)  # it may be on its way to another name
-                continue
-            self.lost.append(f"the rest of generation {feed.generation}, whose file is gone")
-            feed.give_up()
-            self._finish(feed)
+            elif now >= self._give_up_at:  # it is not just on its way to another name
+                self._saved.remove(feed)
+                self._old.append(feed)
+                self._lose(f"the rest of generation {feed.generation}, whose file is gone")
+                feed.give_up()
+                self._finish(feed)
         if self._current is None:
-            self._search_since(saved[-1].identity().mtime_ns)
+            self._search_since(newest.mtime_ns)
+
+    def _go_on(self, feed: FileFeed, path: str) -> bool:
+        """Go on with a saved generation in a file that was found; False when that is gone again."""
+        self._saved.remove(feed)
+        self._old.append(feed)
+        if not self._attach(feed, path):
+            self._old.remove(feed)
+            self._saved.append(feed)
+            return False
+        if path == self.path and self._current is None:
+            self._old.remove(feed)
+            self._current, feed.retired, self._found_once = feed, None, True
+        return True
 
     def _has_inode_of(self, feed: FileFeed) -> bool:
         with contextlib.suppress(OSError):
@@ -469,29 +454,3 @@ class FileWatch:
         """Close every file."""
         for feed in self.open_feeds():
             feed.close()
-
-
-def _is_same(feed: FileFeed, descriptor: int, status: os.stat_result) -> bool:
-    """Whether an open file is a known one: inodes are used again, so its bytes are compared."""
-    identity = feed.identity()
-    return identity.is_same_inode(status) and identity.is_plain_file(descriptor)
-
-
-def _is_copy(feed: FileFeed, descriptor: int) -> bool:
-    identity = feed.identity()
-    return identity.offset > 0 and identity.is_plain_file(descriptor)
-
-
-def _is_packed_copy(feed: FileFeed, path: str, kind: str) -> bool:
-    """Whether a compressed file holds what was read of a generation."""
-    identity = feed.identity()
-    content = open_packed(path, kind)
-    if content is None or not identity.head_len:
-        return False
-    with content:
-        try:
-            head = content.read(HEAD_BYTES)
-            content.seek(identity.offset - identity.anchor_len)
-            return identity.is_content_of(head, content.read(identity.anchor_len), None)
-        except BROKEN:
-            return False

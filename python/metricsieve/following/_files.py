@@ -173,6 +173,14 @@ class FileFeed:
         """Whether the file held more than the last read took."""
         return self._status is not None and self.is_open and self._status.st_size > self._seen
 
+    def is_replaced(self) -> bool:
+        """Whether the file was truncated since it was read."""
+        if self._descriptor is None:
+            return False
+        size = os.fstat(self._descriptor).st_size
+        head = os.pread(self._descriptor, HEAD_BYTES, 0)
+        return size < self._seen or not head.startswith(self._head)
+
     def begins_with(self, descriptor: int) -> bool:
         """Whether another open file has the first bytes of this one and no others."""
         if self._descriptor is None:
@@ -231,28 +239,34 @@ class PackedFeed(FileFeed):
         self._tail = b""
         self._at = 0
         self._broken: int | None = None  # size of the file when it ended too early
-        self._exhausted = False
 
     def attach_saved(self, saved: FileFeed) -> None:
         """Go on where the file was before it was compressed."""
         identity = saved.identity()
         self.position, self.part_start = saved.position, saved.part_start
-        self._skip(identity.offset - identity.anchor_len)
+        self._content.seek(identity.offset - identity.anchor_len)
         self._anchor = self._content.read(identity.anchor_len)
         self._at = self._seen = identity.offset
         self._content.seek(0)
         self._head = self._content.read(HEAD_BYTES)
         self._content.seek(self._at)
 
-    def _skip(self, offset: int) -> None:
-        self._content.seek(offset)
+    def is_replaced(self) -> bool:
+        """Never: nothing writes to it."""
+        return False
+
+    def begins_with(self, descriptor: int) -> bool:
+        """Never: its bytes are not the log's."""
+        return False
 
     def read(self, limit: int) -> bytes:
         """Bytes from the position on; none while the file is still being compressed."""
         assert self._descriptor is not None
         size = os.fstat(self._descriptor).st_size
         if self._broken == size:
-            return b""
+            # Nobody went on with it: what came of it is what there is.
+            self.end = "open" if self._finishing == "open" else "cut"
+            return b"" if self.end == "open" else self._tail
         try:
             self._content.seek(self._at)
             fresh = self._content.read(max(1, limit - len(self._tail)))

@@ -233,6 +233,7 @@ class Follow:
     def _restore(self) -> None:
         state = self._state
         if state is None:
+            self._watches.begin()
             return
         try:
             saved = {one["path"]: one for one in state.sources}
@@ -261,6 +262,7 @@ class Follow:
             self._watches.restore(list(saved.values()))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise state.refuse(f"state.json makes no sense: {error!r}") from None
+        self._watches.begin()
         self._commit()
 
     # What users see
@@ -362,6 +364,8 @@ class Follow:
                 more = False
                 undecided = dict(self._undecided)
                 for watch, feed in self._watches.poll():
+                    if watch.changed:
+                        self._commit()
                     yield from self._turn(watch, feed)
                     more = more or feed.has_more
                     if self._is_due():
@@ -371,6 +375,8 @@ class Follow:
                 yield from self._decide(undecided)
                 self._note_errors()
                 more = more or bool(self._undecided and self._undecided.keys() != undecided.keys())
+                if any(watch.changed for watch in self._watches):
+                    self._commit()
                 if self._stopping or self._watches.over or (not more and self._is_enough()):
                     break
                 if not more:
@@ -479,6 +485,8 @@ class Follow:
                 if (path := getattr(output, "path", None)) is not None
             }
             self._state.write(self._watches.describe(), marks)
+        for watch in self._watches:
+            watch.changed = False
         self._dirty = False
         self._commits += 1
         self._committed = time.monotonic()

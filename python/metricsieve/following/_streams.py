@@ -43,6 +43,7 @@ class StreamWatch:
         self.end: End = "open"
         self.over = False
         self.rotated = self.truncated = 0
+        self.changed = False
         self.error: str | None = None
         self.lost: list[str] = []
         self._read = read

@@ -14,7 +14,8 @@ from typing import Any
 
 from metricsieve import _sources
 from metricsieve.following._feed import Feed, Watch
-from metricsieve.following._file_watch import FileWatch, Registry
+from metricsieve.following._file_watch import FileWatch
+from metricsieve.following._known import Registry
 from metricsieve.following._rotation import base_of
 from metricsieve.following._streams import of_descriptor, of_object
 from metricsieve.sources._urls import is_remote
@@ -112,6 +113,14 @@ class Watches:
         for watch in self._find():
             for feed in watch.poll():
                 yield watch, feed
+
+    def begin(self) -> None:
+        """Find what is there now, without reading it."""
+        for watch in self._files.values():
+            watch.find_saved()
+        self._find()
+        for watch in self._files.values():
+            watch.begin()
 
     def _find(self) -> list[FileWatch]:
         known = set(self._files)
