@@ -659,3 +659,26 @@ def test_c7_a_rotated_log_that_is_being_compressed_is_not_read_twice(log):
     ]
     live = ms.follow(str(log), LOSS, until=acting(steps), poll=0.01, rotate_wait=5)
     assert sorted(values(live)) == [1, 2]
+
+
+def test_f9_a_handle_that_the_system_gave_up_is_opened_again(log):
+    """As when a network file system says that it is stale: no row lost, none twice."""
+    log.write_bytes(b"loss=1\nlo")
+
+    def give_up(live):
+        (watch,) = live._watches
+        (feed,) = watch.open_feeds()
+        closed = os.open(
+            log.parent, os.O_RDONLY
+        )  # reading a directory fails as a stale handle does
+        os.dup2(closed, feed._descriptor)
+        os.close(closed)
+        append(log, b"ss=2\n")
+
+    steps = [give_up, lambda live: None, lambda live: append(log, b"loss=3\n")]
+
+    def until(live):
+        return not steps or steps.pop(0)(live) is not None
+
+    live = ms.follow(str(log), LOSS, until=until, poll=0.01, rotate_wait=5)
+    assert values(live) == [1, 2, 3]

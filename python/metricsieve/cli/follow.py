@@ -96,7 +96,7 @@ def follow(
                 normalize=normalize,
                 number=number,
                 on_reject=on_reject,
-                columns=None if columns is None else [one.strip() for one in columns.split(",")],
+                columns=shared.column_names(columns, conditions, table=table),
             )
             ended.stops(found)
             with found:

@@ -173,6 +173,18 @@ def check_conditions(given: list[str] | None) -> Conditions:
         raise typer.BadParameter(f"--fail-if: {error}") from None
 
 
+def column_names(
+    given: str | None, conditions: Conditions, *, table: bool = False
+) -> list[str] | None:
+    """The columns of `--columns`, which must hold what is looked at here."""
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",")]
+    if (table or conditions) and not {"metric", "value"} <= {*names}:
+        raise typer.BadParameter("--fail-if and the table need the columns metric and value")
+    return names
+
+
 def shows_table(output: list[str]) -> bool:
     """Whether stdout is a terminal that nothing else writes to."""
     return is_terminal(sys.stdout) and "-" not in output

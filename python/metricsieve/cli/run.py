@@ -92,7 +92,7 @@ def run(
                 normalize=normalize,
                 number=number,
                 on_reject=on_reject,
-                columns=None if columns is None else [one.strip() for one in columns.split(",")],
+                columns=shared.column_names(columns, conditions),
             )
             _start(process, command[0])
             problem = _drive(live, conditions, ended, process)

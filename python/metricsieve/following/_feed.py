@@ -155,6 +155,9 @@ class Watch(Protocol):
     def replaced(self, feed: Feed) -> None:
         """Do what is to be done about a `Replaced` feed."""
 
+    def fail(self, feed: Feed, reason: str) -> None:
+        """Read a feed that the system refused again later, from another descriptor."""
+
     def refuse(self, feed: Feed, reason: str) -> None:
         """Leave an `Unreadable` feed alone from now on."""
 

@@ -157,6 +157,21 @@ class FileWatch:
             self._find_missed(since)
             self._look()
 
+    def fail(self, feed: Feed, reason: str) -> None:
+        """The system gave up a file (a stale handle for one): find it again as after a restart."""
+        assert isinstance(feed, FileFeed)
+        feed.close()
+        self._registry.release(feed)
+        if feed is self._current:
+            self._current = None
+        else:
+            self._old.remove(feed)
+        feed.retired = None
+        self._saved.append(feed)
+        self._saved.sort(key=lambda one: one.generation)
+        self._give_up_at = 0.0
+        self._error = reason
+
     def refuse(self, feed: Feed, reason: str) -> None:
         """Leave a file alone that holds no plain text, until another one has its name."""
         assert isinstance(feed, FileFeed)
@@ -195,8 +210,8 @@ class FileWatch:
             return
         if (status.st_dev, status.st_ino) == self._refused:
             return
-        if stat.S_ISDIR(status.st_mode):
-            self._error = "is a directory now"
+        if not stat.S_ISREG(status.st_mode):
+            self._error = "is no regular file any more"
             return
         if self._registry.is_taken(self.path, status, self):
             self._lose_name()  # another log was rotated to this name

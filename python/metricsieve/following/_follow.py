@@ -399,6 +399,9 @@ class Follow:
         except Unreadable as error:
             watch.refuse(feed, str(error))
             return
+        except OSError as error:
+            watch.fail(feed, error.strerror or str(error))
+            return
         if data or feed.end != "open":
             yield from self._read_on(watch, feed, data, feed.end)
 

@@ -77,6 +77,10 @@ class StreamWatch:
     def replaced(self, feed: Feed) -> None:
         """Never: what a stream gave cannot be taken back."""
 
+    def fail(self, feed: Feed, reason: str) -> None:
+        """Read no more of it: it cannot be opened again."""
+        self.refuse(feed, reason)
+
     def refuse(self, feed: Feed, reason: str) -> None:
         """Read no more of it."""
         self.error, self.over, self._tail = reason, True, b""
