@@ -682,3 +682,34 @@ def test_f9_a_handle_that_the_system_gave_up_is_opened_again(log):
 
     live = ms.follow(str(log), LOSS, until=until, poll=0.01, rotate_wait=5)
     assert values(live) == [1, 2, 3]
+
+
+def test_f2_a_rotated_log_that_gets_its_name_back(log):
+    """It goes on where it was, also after it had ended."""
+    log.write_bytes(b"loss=1\n")
+    other = log.parent / "elsewhere"
+    steps = [
+        lambda: os.rename(log, other),
+        lambda: None,
+        lambda: (os.rename(other, log), append(log, b"loss=2\n")),
+        lambda: append(log, b"loss=3\n"),
+    ]
+    for rotate_wait in (0, 5):
+        live = ms.follow(str(log), LOSS, until=acting(steps), poll=0.01, rotate_wait=rotate_wait)
+        assert values(live) == [1, 2, 3]
+        log.write_bytes(b"loss=1\n")
+
+
+def test_f3_copied_compressed_and_truncated_at_once(log):
+    """The rest is in a packed copy; a line that was cut is not taken for a whole one."""
+    log.write_bytes(BANNER + b"loss=1\n")
+
+    def rotate():
+        append(log, b"loss=2\nloss=0.1")
+        with open(f"{log}.1.gz", "wb") as file:
+            file.write(gzip.compress(log.read_bytes()))
+        os.truncate(log, 0)
+
+    live = follow(str(log), until=acting([rotate, lambda: append(log, b"25\nloss=3\n")]))
+    assert sorted(values(live)) == [1, 2, 3]
+    assert live.report.skipped == {"cut_off": 1}

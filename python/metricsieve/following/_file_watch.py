@@ -144,14 +144,15 @@ class FileWatch:
         feed.close()
         self._registry.release(feed)
         copy = self._find_copy(feed)
-        if copy is None or not self._attach(feed, copy):
+        rest = None if copy is None else self._attach(feed, copy)
+        if rest is None:
             unread = feed.held_back
             if unread:
                 self._lose(f"{unread:,} bytes of a last line that a truncation cut off")
             feed.give_up()
             self._finish(feed)
         else:
-            feed.finish("cut")
+            rest.finish("cut")
         if was_current:
             self._search_since(since)
             self._find_missed(since)
@@ -251,8 +252,7 @@ class FileWatch:
         if known is not None:  # a rotated log got its name back
             self._registry.forget(known)
             (self._done if known.finished else self._old).remove(known)
-            known.finished, known.end, known.retired = False, "open", None
-            known.attach(descriptor)
+            known.revive(descriptor)
             self._current = known
         elif self._registry.take(status, self):
             self._current = self._new(descriptor)
@@ -336,18 +336,18 @@ class FileWatch:
                     return sibling.path
         return None
 
-    def _attach(self, feed: FileFeed, path: str) -> bool:
-        """Go on with a generation in another file; False when that went away meanwhile."""
+    def _attach(self, feed: FileFeed, path: str) -> FileFeed | None:
+        """Go on with a generation in another file; None when that went away meanwhile."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return False
+            return None
         kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
         if kind is not None:
             content = open_packed(path, kind)
             if content is None:
                 os.close(descriptor)
-                return False
+                return None
             packed = PackedFeed(self.path, self.label, feed.generation, descriptor, content)
             packed.attach_saved(feed)
             self._old[self._old.index(feed)] = packed
@@ -355,11 +355,11 @@ class FileWatch:
         else:
             if not feed.identity().is_plain_file(descriptor):
                 os.close(descriptor)
-                return False
+                return None
             feed.attach(descriptor)
         feed.retired = time.monotonic()
         self._registry.take(os.fstat(descriptor), self)
-        return True
+        return feed
 
     # Going on after a restart
 
@@ -391,10 +391,11 @@ class FileWatch:
         for feed in list(self._saved):
             truncated = self._has_inode_of(feed)
             copy = self._find_copy(feed)
-            if copy is not None and self._go_on(feed, copy):
+            rest = None if copy is None else self._go_on(feed, copy)
+            if rest is not None:
                 if truncated:
                     self.truncated += 1
-                    self._old[-1].finish("cut")
+                    rest.finish("cut")
             elif now >= self._give_up_at:  # it is not just on its way to another name
                 self._saved.remove(feed)
                 self._old.append(feed)
@@ -404,18 +405,18 @@ class FileWatch:
         if self._current is None:
             self._search_since(newest.mtime_ns)
 
-    def _go_on(self, feed: FileFeed, path: str) -> bool:
-        """Go on with a saved generation in a file that was found; False when that is gone again."""
-        self._saved.remove(feed)
-        self._old.append(feed)
-        if not self._attach(feed, path):
-            self._old.remove(feed)
-            self._saved.append(feed)
-            return False
-        if path == self.path and self._current is None:
+    def _go_on(self, saved: FileFeed, path: str) -> FileFeed | None:
+        """Go on with a saved generation in a file that was found; None when that is gone again."""
+        self._saved.remove(saved)
+        self._old.append(saved)
+        feed = self._attach(saved, path)
+        if feed is None:
+            self._old.remove(saved)
+            self._saved.append(saved)
+        elif path == self.path and self._current is None:
             self._old.remove(feed)
             self._current, feed.retired, self._found_once = feed, None, True
-        return True
+        return feed
 
     def _has_inode_of(self, feed: FileFeed) -> bool:
         with contextlib.suppress(OSError):

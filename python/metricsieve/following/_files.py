@@ -119,6 +119,11 @@ class FileFeed:
         self._status = os.fstat(descriptor)
         self._seen = identity.offset
 
+    def revive(self, descriptor: int) -> None:
+        """Go on with a rotated log that got its name back."""
+        self.finished, self.end, self._finishing, self.retired = False, "open", "open", None
+        self.attach(descriptor)
+
     def read(self, limit: int) -> bytes:
         """Bytes from the position on, or none where nothing came since the last call.
 
