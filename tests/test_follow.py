@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from strategies import Case, cases
 
 LOSS = {"loss": r"loss=([0-9.]+)"}
+EXAMPLES = int(os.environ.get("METRICSIEVE_LIVE_EXAMPLES", "150"))
 QUICK = {"poll": 0.01, "rotate_wait": 0.0}
 
 
@@ -69,8 +70,9 @@ def log(tmp_path):
     return tmp_path / "train.log"
 
 
+@pytest.mark.timeout(300 + EXAMPLES)
 @given(case=cases(), data=st.data())
-@settings(deadline=None, max_examples=int(os.environ.get("METRICSIEVE_LIVE_EXAMPLES", "150")))
+@settings(deadline=None, max_examples=EXAMPLES)
 def test_b6_b10_batch_equals_live(tmp_path_factory, case: Case, data):
     """Bytes that come in pieces cut anywhere, with restarts in between, give the rows of a scan."""
     assume(not case.data.startswith((b"\xff\xfe", b"\xfe\xff")))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import metricsieve as ms
 import pyarrow.dataset
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -217,7 +218,7 @@ class Rotation(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-TestRotationF2F3F4F5F13 = Rotation.TestCase
+TestRotationF2F3F4F5F13 = pytest.mark.timeout(300 + SEQUENCES)(Rotation.TestCase)
 TestRotationF2F3F4F5F13.settings = settings(
     max_examples=SEQUENCES,
     stateful_step_count=30,

@@ -162,18 +162,20 @@ def test_on_a_terminal_the_command_has_a_terminal(tmp_path):
     termios.tcsetwinsize(ours, (33, 111))
     before = termios.tcgetattr(theirs)
     arguments = [*PROGRAM, "run", *LOSS, "-q", "-o", lines, *python(TERMINAL)]
-    live = subprocess.Popen(
-        arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    )
-    assert b"[True, True, True] loss=1\r\n" in read_until(ours, b"111 33")
-    termios.tcsetwinsize(ours, (44, 122))
-    live.send_signal(signal.SIGWINCH)  # the kernel sends it to the terminal's own session only
-    read_until(ours, b"122 44")
-    os.write(ours, b"typed\r")
-    read_until(ours, b"read 'typed\\n'\r\n")
-    os.write(ours, b"\x03")
-    read_until(ours, b"KeyboardInterrupt")
-    assert live.wait(DEADLINE) in (1, -signal.SIGINT)
+    options = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
+    with subprocess.Popen(arguments, **options) as live:
+        try:
+            assert b"[True, True, True] loss=1\r\n" in read_until(ours, b"111 33")
+            termios.tcsetwinsize(ours, (44, 122))
+            live.send_signal(signal.SIGWINCH)  # the kernel tells the terminal's own session only
+            read_until(ours, b"122 44")
+            os.write(ours, b"typed\r")
+            read_until(ours, b"read 'typed\\n'\r\n")
+            os.write(ours, b"\x03")
+            read_until(ours, b"KeyboardInterrupt")
+            assert live.wait(DEADLINE) in (1, -signal.SIGINT)
+        finally:
+            live.terminate()
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)
