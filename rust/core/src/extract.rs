@@ -4,32 +4,22 @@
 //! records go through the matcher, and accepted values leave as [`Rows`]. It does no I/O of its own;
 //! the decoder and the scan are shells around it.
 
-use std::{io, ops::Range, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use crate::{
-    context::{Context, ContextType},
-    definition::MetricId,
-    encoding::{Encoding, Utf16Decoder, sniff, utf16_len},
+    encoding::{Encoding, Utf16Decoder, sniff},
     envelope::{self, Envelope, Unwrapped, Unwrapper},
-    event::{Event, Events},
     follow::Position,
-    matcher::{Cache, InText, Match, Matcher, TIMED, Visitor, Wrapped},
-    normalize::Text,
-    record::{Census, Piece, RecordBuffer},
-    report::{DefinitionReport, Example, MAX_REJECTS, RejectedText, Tally, shorten},
-    rows::{NO_TIME, Point, Rows, Spare},
-    schema::{Column, Columns, SOURCE_LABELS},
+    matcher::{Cache, Matcher},
+    record::{Piece, RecordBuffer},
+    report::{RejectedText, Tally},
+    rows::{Rows, Spare},
+    schema::Columns,
+    state::State,
     survey::Survey,
     timestamp::{Clock, Zone},
-    value::{self, Number, NumberMode, Reject},
+    value::NumberMode,
 };
-
-/// Columns that tell of a row's event.
-const EVENT_COLUMNS: [Column; 5] = [Column::Timestamp, Column::Job, Column::Host, Column::Stream, Column::Rank];
-/// Rows that are handed over at once: few enough to be in the second cache still when they are copied.
-const HANDOVER_ROWS: usize = 4096;
-/// Rows with longer texts than this are handed over before there are enough of them.
-const MAX_ROWS_BYTES: usize = 64 << 20;
 
 /// What wraps the messages of sources, and what times in them mean.
 #[derive(Debug, Clone, Default)]
@@ -97,16 +87,6 @@ pub struct Rejected {
 /// Where rows go; false stops the extraction.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Rows) -> bool;
 
-/// What of a definition is needed to make rows of its matches: group numbers of the columns.
-#[derive(Debug)]
-struct Metric {
-    number: NumberMode,
-    labels: Vec<Option<usize>>,
-    /// `job`, `host` and `stream`.
-    origin: [Option<usize>; 3],
-    rank: Option<usize>,
-}
-
 /// Bytes in, rows out, for one source after the other.
 pub(crate) struct Extractor {
     matcher: Arc<Matcher>,
@@ -140,37 +120,6 @@ enum Transcoding {
     Utf16(Box<Utf16Decoder>),
 }
 
-/// What a block's matches are written to.
-struct State {
-    options: ExtractOptions,
-    metrics: Vec<Metric>,
-    origin: bool,
-    texts: bool,
-    /// Whether rows have more columns than points do.
-    more: bool,
-    /// Whether texts of a record's length are among them.
-    long: bool,
-    source: i32,
-    /// Source offset of the buffer's first byte.
-    offset: u64,
-    wide: bool,
-    line: u64,
-    open_line: bool,
-    rows: Rows,
-    spare: Spare,
-    tally: Tally,
-    /// The event of the record at hand.
-    event: Event,
-    /// Bytes that were unwrapped.
-    unwrapped: u64,
-    definitions: Vec<Option<Box<DefinitionReport>>>,
-    context: Context,
-    events: Events,
-    /// Whether a column tells of the event.
-    tells_event: bool,
-    rejected: Option<Rejected>,
-}
-
 impl Extractor {
     pub fn new(
         matcher: Arc<Matcher>,
@@ -179,44 +128,7 @@ impl Extractor {
         envelope: EnvelopeOptions,
         spare: Spare,
     ) -> Self {
-        let set = matcher.definitions().clone();
-        let metrics = set.patterns().iter().zip(set.definitions()).map(|(pattern, definition)| {
-            let group = |name: &str| pattern.labels.iter().find(|(_, label)| label == name).map(|(group, _)| *group);
-            let [job, host, stream, rank] = SOURCE_LABELS.map(group);
-            Metric {
-                number: definition.number.unwrap_or(options.number),
-                labels: set.labels().iter().map(|label| group(label)).collect(),
-                origin: [job, host, stream],
-                rank,
-            }
-        });
-        let metrics: Vec<Metric> = metrics.collect();
-        let origin = metrics.iter().any(|metric| metric.rank.is_some() || metric.origin != [None; 3]);
-        let texts = columns.has(&Column::Text);
-        let long = origin || texts || !set.labels().is_empty();
-        let state = State {
-            options,
-            origin,
-            texts,
-            more: long || !set.context().is_empty(),
-            long: long || set.context().iter().any(|column| column.kind == ContextType::String),
-            metrics,
-            source: 0,
-            offset: 0,
-            wide: false,
-            line: 1,
-            open_line: false,
-            rows: Rows::default(),
-            spare,
-            tally: Tally::default(),
-            event: Event::default(),
-            unwrapped: 0,
-            definitions: vec![None; set.len()],
-            context: Context::new(set.context()),
-            events: Events::new(Clock::new(envelope.zone.clone()), matcher.framing()),
-            tells_event: EVENT_COLUMNS.iter().any(|column| columns.has(column)),
-            rejected: None,
-        };
+        let state = State::new(&matcher, columns, options, &envelope, spare);
         let mut cache = matcher.cache();
         cache.judge_after(options.judged_after);
         Self {
@@ -248,17 +160,7 @@ impl Extractor {
         self.buffer.clear();
         self.text = Transcoding::Unknown(Vec::new());
         self.wrapping = Wrapping::Unknown(Vec::new());
-        self.state.context.take_tally();
-        self.state.events.begin(label, written);
-        self.state.tally = Tally { encoding: "utf-8", compression: "none", envelope: "plain", ..Tally::default() };
-        self.state.source = source as i32;
-        self.state.offset = 0;
-        self.state.unwrapped = 0;
-        self.state.event = Event::default();
-        self.state.wide = false;
-        self.state.line = 1;
-        self.state.open_line = false;
-        self.state.rejected = None;
+        self.state.begin(source, label, written);
     }
 
     /// Goes to a split of the source, which is UTF-8, and of which it is known what wraps its messages.
@@ -553,333 +455,4 @@ impl Extractor {
 fn looks_like_utf16(text: &[u8]) -> bool {
     let head = &text[..text.len().min(64) & !1];
     head.len() >= 4 && (0..2).any(|odd| head.chunks_exact(2).all(|pair| pair[odd] == 0 && pair[1 - odd] != 0))
-}
-
-impl State {
-    fn source_len(&self, text: &[u8]) -> u64 {
-        if self.wide { utf16_len(text) } else { text.len() as u64 }
-    }
-
-    /// Moves on over bytes that are not matched.
-    fn pass(&mut self, bytes: &[u8]) {
-        self.events.pass(bytes);
-        self.offset += self.source_len(bytes);
-        self.lines(memchr::memchr_iter(b'\n', bytes).count() as u64, bytes);
-    }
-
-    fn lines(&mut self, lf: u64, bytes: &[u8]) {
-        self.line += lf;
-        self.tally.lf += lf;
-        if !self.events.envelope().is_unwrapped() {
-            self.tally.events += lf;
-        }
-        if let Some(last) = bytes.last() {
-            self.open_line = *last != b'\n';
-        }
-    }
-
-    /// The last line ends with the source.
-    fn end_line(&mut self) {
-        let is_open = std::mem::take(&mut self.open_line);
-        self.tally.events += u64::from(is_open && !self.events.envelope().is_unwrapped());
-    }
-
-    /// Looks at a block and searches it; `survey` is memory for what the look finds.
-    fn block(&mut self, matcher: &Matcher, cache: &mut Cache, block: &[u8], survey: &mut Survey, emit: Emit) -> bool {
-        let framing = matcher.framing();
-        matcher.survey(cache, block, survey);
-        if self.source_len(block) > self.options.max_record_bytes as u64 {
-            self.count_records_apart(matcher, block);
-        } else {
-            self.count_controls(block, &survey.census, framing.terminal);
-        }
-        let wrapped = Wrapped { envelope: self.events.envelope(), is_open: self.events.is_open() };
-        let (line, offset) = (self.line, self.offset);
-        let mut visit = Visit { counted: 0, line, offset, state: self, block, survey, emit, record: None, go_on: true };
-        matcher.block(cache, block, survey, wrapped, &mut visit);
-        let go_on = visit.go_on;
-        self.events.end_block(block, self.offset);
-        self.tally.records += framing.count(block, &survey.census);
-        self.offset += self.source_len(block);
-        self.lines(survey.census.lf, block);
-        go_on
-    }
-
-    fn count_controls(&mut self, text: &[u8], census: &Census, terminal: bool) {
-        for (total, count) in self.tally.escapes.iter_mut().zip(census.escapes) {
-            *total += count;
-        }
-        if terminal && !self.tally.raw_controls {
-            self.tally.raw_controls = census.raw_cr_or_bs || census.raw_esc || memchr::memchr(b'\t', text).is_some();
-        }
-    }
-
-    /// The block may hold records that are too long: what they hold is not counted.
-    fn count_records_apart(&mut self, matcher: &Matcher, block: &[u8]) {
-        let framing = matcher.framing();
-        let mut from = 0;
-        while from < block.len() {
-            let end = framing.next_end(block, from);
-            let (end, next) = end.map_or((block.len(), block.len()), |end| (end.start, end.next));
-            if self.source_len(&block[from..end]) > self.options.max_record_bytes as u64 {
-                self.tally.too_long += 1;
-            } else {
-                let record = &block[from..next];
-                self.count_controls(record, &Census::of(record, framing), framing.terminal);
-            }
-            from = next;
-        }
-    }
-
-    fn take_rows(&mut self) -> Rows {
-        // About as many will probably come again; the last record may bring a few more.
-        let points = if self.rows.is_empty() { Vec::new() } else { self.spare.take(self.rows.len() * 17 / 16) };
-        let next = Rows { points, ..Rows::default() };
-        Rows { source: self.source, ..std::mem::replace(&mut self.rows, next) }
-    }
-}
-
-/// Writes the matches of one block to rows and counters.
-struct Visit<'a, 'e> {
-    state: &'a mut State,
-    block: &'a [u8],
-    survey: &'a Survey,
-    emit: Emit<'e>,
-    /// Line and source offset at `block[counted]`.
-    counted: usize,
-    line: u64,
-    offset: u64,
-    /// Where the record begins whose event is at hand.
-    record: Option<usize>,
-    go_on: bool,
-}
-
-impl Visit<'_, '_> {
-    /// Line and offset of a record's first byte; of its event's in unwrapped text.
-    fn place(&mut self, at: usize) -> (u64, u64) {
-        self.locate(at);
-        self.state.events.place(self.offset).unwrap_or((self.line, self.offset))
-    }
-
-    /// Moves line and offset on to a record's first byte.
-    fn locate(&mut self, at: usize) {
-        if at == self.counted {
-            return;
-        }
-        self.line += self.survey.count_lf(self.counted..at);
-        self.offset += self.state.source_len(&self.block[self.counted..at]);
-        self.counted = at;
-    }
-}
-
-/// A text of any record of the block that `state` is at, as an example.
-fn example<'a>(
-    state: &State,
-    survey: &'a Survey,
-    record: &'a Range<usize>,
-    text: Option<&'a str>,
-) -> impl FnOnce() -> Example + use<'a> {
-    let (source, line) = (state.source, state.line);
-    let place = state.events.place(state.offset + record.start as u64);
-    move || {
-        let line = place.map_or_else(|| line + survey.count_lf(0..record.start), |(line, _)| line);
-        Example::new(source, line, text.unwrap_or_default())
-    }
-}
-
-impl Visitor for Visit<'_, '_> {
-    fn admits(&mut self, record: &Range<usize>, block: &[u8]) -> bool {
-        self.state.tally.candidates += 1;
-        self.fits(record, block)
-    }
-
-    fn fits(&self, record: &Range<usize>, block: &[u8]) -> bool {
-        let limit = self.state.options.max_record_bytes as u64;
-        record.len() as u64 <= limit / 2 || self.state.source_len(&block[record.clone()]) <= limit
-    }
-
-    fn context(&mut self, record: &Range<usize>, column: usize, found: Option<InText<'_>>) -> bool {
-        let text = found.map(|(text, group)| group.map(|group| &text.text[group]));
-        let example = example(self.state, self.survey, record, text.flatten());
-        self.state.context.here(column, text, example)
-    }
-
-    fn context_before(&mut self, record: &Range<usize>, column: usize, (text, group): InText<'_>) -> bool {
-        let text = group.map(|group| &text.text[group]);
-        let example = example(self.state, self.survey, record, text);
-        self.state.context.before(column, text, example)
-    }
-
-    fn nothing_before(&mut self, column: usize) {
-        self.state.context.nothing_before(column);
-    }
-
-    fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
-        let (line, offset) = self.place(record.start);
-        if self.state.tells_event && self.record != Some(record.start) {
-            self.record = Some(record.start);
-            let event = self.state.events.of(self.block, record.start, self.state.offset);
-            self.state.event.clone_from(event);
-        }
-        self.go_on &= self.state.found(line, offset, text, found);
-        // One record may fill the labels of thousands of definitions.
-        if (self.state.long || self.state.event.is_named()) && self.state.rows.size() >= MAX_ROWS_BYTES {
-            self.go_on &= (self.emit)(self.state.take_rows());
-        }
-        self.go_on
-    }
-
-    fn timed(&mut self, metric: MetricId, time: Duration) {
-        self.state.definitions[metric].get_or_insert_default().cost += time * TIMED;
-    }
-
-    fn over_budget(&mut self, record: &Range<usize>, metric: MetricId) {
-        let (source, (line, _)) = (self.state.source, self.place(record.start));
-        self.state.definitions[metric].get_or_insert_default().over_budget.add(|| Example::new(source, line, ""));
-    }
-
-    fn record_done(&mut self, _: &Range<usize>, matched: bool) -> bool {
-        let state = &mut *self.state;
-        state.context.record_done();
-        state.tally.matched += u64::from(matched);
-        if state.rejected.is_some() {
-            self.go_on = false;
-        } else if state.rows.len() >= HANDOVER_ROWS.min(state.options.batch_rows) {
-            self.go_on = (self.emit)(state.take_rows());
-        }
-        self.go_on
-    }
-}
-
-impl State {
-    fn found(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>) -> bool {
-        let haystack = text.text.as_bytes();
-        let number = match (found.whole, &found.value) {
-            (Some(prefix), Some(group)) => value::whole(haystack, group.clone(), prefix),
-            _ => value::parse(haystack, found.value.clone(), self.metrics[found.metric].number),
-        };
-        let number = match number {
-            Ok(number) => number,
-            Err(reason) => return self.reject(line, offset, text, found, reason),
-        };
-        let report = self.definitions[found.metric].get_or_insert_default();
-        report.values.add(number.value);
-        if number.trimmed || number.underflow || value::is_truncated(haystack, &number) {
-            self.tell(line, text, found, &number);
-        }
-        self.row(line, offset, text, found, Some(number.value));
-        true
-    }
-
-    /// Counts what is odd about a point.
-    #[cold]
-    fn tell(&mut self, line: u64, text: &Text<'_>, found: &Match<'_>, number: &Number) {
-        let captured = found.value.clone().map_or("", |group| &text.text[group]);
-        let example = || Example::new(self.source, line, captured);
-        let report = self.definitions[found.metric].get_or_insert_default();
-        if number.trimmed {
-            report.trimmed.add(example);
-            report.percent += u64::from(number.percent);
-        }
-        if number.underflow {
-            report.underflow.add(example);
-        }
-        if value::is_truncated(text.text.as_bytes(), number) {
-            report.truncated.add(example);
-        }
-    }
-
-    /// Counts a captured text that is no number. False ends the extraction.
-    #[cold]
-    fn reject(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>, reason: Reject) -> bool {
-        let captured = found.value.clone().map(|group| &text.text[group]);
-        let example = || Example::new(self.source, line, captured.unwrap_or_default());
-        self.definitions[found.metric].get_or_insert_default().reject(reason, example);
-        let reject = || RejectedText {
-            definition: found.metric,
-            text: captured.map(|text| shorten(text).to_owned()),
-            reason,
-            source: self.source as usize,
-            line,
-            offset,
-        };
-        if self.tally.rejects.len() < MAX_REJECTS {
-            self.tally.rejects.push(reject());
-        }
-        match self.options.on_reject {
-            OnReject::Count => true,
-            OnReject::Null => {
-                self.row(line, offset, text, found, None);
-                true
-            }
-            OnReject::Raise => {
-                let within = found.value.as_ref().map_or(0, |group| text.raw_offset(group.start));
-                // Offsets inside a UTF-16 record are not kept; the record's own is exact.
-                let byte = offset + if self.wide { 0 } else { within as u64 };
-                self.rejected = Some(Rejected { reject: reject(), byte });
-                false
-            }
-        }
-    }
-
-    #[inline]
-    fn row(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>, value: Option<f64>) {
-        let rows = &mut self.rows;
-        if value.is_none() || !rows.valid.is_empty() {
-            rows.valid.resize(rows.len(), true);
-            rows.valid.push(value.is_some());
-        }
-        rows.points.push(Point {
-            value: value.unwrap_or(f64::NAN),
-            line,
-            offset,
-            definition: found.metric as u32,
-            number: found.number,
-        });
-        if self.tells_event {
-            if self.event.time.is_some() || !rows.times.is_empty() {
-                let row = rows.points.len() - 1;
-                rows.times.resize(row, NO_TIME);
-                rows.times.push(self.event.time.unwrap_or(NO_TIME));
-                self.tally.ambiguous += u64::from(self.event.is_ambiguous);
-            }
-            self.tally.foreign += u64::from(self.event.is_foreign);
-        }
-        if self.more {
-            self.more_columns(text, found);
-        }
-        if self.origin || (self.tells_event && self.event.is_named()) {
-            self.origin_columns(text, found);
-        }
-    }
-
-    /// The columns that few scans have: the captured text, labels, and what they tell of the origin.
-    #[inline(never)]
-    fn more_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
-        let (metric, rows) = (&self.metrics[found.metric], &mut self.rows);
-        self.context.row(&mut rows.context);
-        let slice = |group: Option<Range<usize>>| group.map(|group| &text.text[group]);
-        if self.texts {
-            rows.text.push(slice(found.value.clone()));
-        }
-        let label = |group: Option<usize>| slice(group.and_then(|group| found.group(group)));
-        rows.labels.resize_with(metric.labels.len(), Default::default);
-        for (column, group) in rows.labels.iter_mut().zip(&metric.labels) {
-            column.push(label(*group));
-        }
-    }
-
-    /// `job`, `host`, `stream` and `rank`: a label fills them, else what is known of the event.
-    #[inline(never)]
-    fn origin_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
-        let (metric, rows, names) = (&self.metrics[found.metric], &mut self.rows, &self.event.names);
-        let row = rows.points.len() - 1;
-        let label = |group: Option<usize>| Some(&text.text[found.group(group?)?]);
-        let told = [&names.job, &names.host, &names.stream];
-        for ((column, group), told) in rows.origin.iter_mut().zip(metric.origin).zip(told) {
-            column.add_text(row, label(group).or(told.as_deref()));
-        }
-        let rank = label(metric.rank).and_then(|rank| rank.trim().parse::<i32>().ok());
-        rows.rank.add_number(row, rank.or(self.event.rank).map(i64::from));
-    }
 }

@@ -14,7 +14,7 @@
 //! | matches | `matcher` | which definitions match, and where their groups stand |
 //! | context | `context` | what a record, or one before it, says beside the metrics |
 //! | values | `value`, `number` | captured text to `f64`, or a counted reject |
-//! | rows | `extract`, `rows`, `batch`, `schema` | points to Arrow record batches |
+//! | rows | `extract`, `state`, `rows`, `batch`, `schema` | points to Arrow record batches |
 //! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
 //! | live sources | `follow` | turns that end at a position and go on from there |
 //!
@@ -60,6 +60,7 @@ mod rows;
 mod scan;
 mod schema;
 mod source;
+mod state;
 mod survey;
 mod timestamp;
 mod unit;
