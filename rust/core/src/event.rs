@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2, memchr3, memrchr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -69,6 +69,8 @@ pub(crate) struct Events {
     utc: Clock,
     /// What the source's own name tells.
     names: Names,
+    /// Whether nothing but messages may tell anything.
+    is_bare: bool,
     /// The event that the block's first line goes on.
     before: Option<Event>,
     /// The event of the line within which the block begins; whether it is of no event but its own.
@@ -91,6 +93,7 @@ impl Events {
             clock,
             utc: Clock::new(Zone::default()),
             names: Names::default(),
+            is_bare: true,
             before: None,
             open: None,
             last: None,
@@ -127,6 +130,7 @@ impl Events {
 
     pub fn set_envelope(&mut self, envelope: Envelope) {
         self.envelope = envelope;
+        self.is_bare = matches!(envelope, Envelope::Plain | Envelope::Mpi) && self.names == Names::default();
     }
 
     pub fn envelope(&self) -> Envelope {
@@ -161,7 +165,11 @@ impl Events {
     }
 
     /// Line and offset of a byte of all of the text, where they are not those in the text itself.
+    #[inline]
     pub fn place(&self, at: u64) -> Option<(u64, u64)> {
+        if self.pieces.is_empty() {
+            return None;
+        }
         let piece = self.piece(at).filter(|_| self.envelope != Envelope::Events)?;
         Some((piece.line, piece.offset))
     }
@@ -180,6 +188,14 @@ impl Events {
             self.last = Some((line, event, is_alone));
         }
         &self.last.as_ref().expect("it was just set").1
+    }
+
+    /// Whether nothing at all is known of the record at `at`, for sure: it begins a line with what no time and no rank
+    /// begins with. So do most.
+    #[inline]
+    pub fn is_blank(&self, block: &[u8], at: usize) -> bool {
+        let begins_line = if at == 0 { self.open.is_none() } else { block[at - 1] == b'\n' };
+        self.is_bare && begins_line && block.get(at).is_some_and(|first| !may_tell(*first))
     }
 
     /// The block ends, whose first byte is at `offset` of all of the text.
@@ -229,10 +245,17 @@ impl Events {
         }
     }
 
-    /// The first record of the line at `line`.
+    /// The first record of the line at `line`, as far as it may matter.
     fn first_record<'a>(&self, block: &'a [u8], line: usize) -> &'a [u8] {
-        let end = self.framing.next_end(block, line).map_or(block.len(), |end| end.start);
-        &block[line..end]
+        let head = &block[line..block.len().min(line + 2 * HEAD)];
+        let end =
+            if self.framing.terminal { memchr3(b'\n', b'\r', b'\x08', head) } else { memchr2(b'\n', b'\r', head) };
+        let head = &head[..end.unwrap_or(head.len())];
+        if !self.framing.terminal || memchr(b'#', head).is_none() {
+            return head;
+        }
+        // An escaped terminator may come first.
+        &head[..self.framing.next_end(head, 0).map_or(head.len(), |end| end.start)]
     }
 
     /// What the line at `line` says itself, or the event that it goes on; whether it is neither.
@@ -328,6 +351,11 @@ impl Events {
             is_foreign: told.is_foreign,
         }
     }
+}
+
+/// Whether a message that begins so may tell a time or a rank.
+fn may_tell(first: u8) -> bool {
+    matches!(first, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'f' | b':' | b'.' | b'[' | b'(' | b' ' | b'\t' | b'#' | 0x1b)
 }
 
 /// What a prefix tells of a stream and a host.

@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub tally: Tally,
     /// The event of the record at hand.
     event: Event,
+    /// Whether nothing is known of it.
+    is_blank: bool,
     /// Bytes that were unwrapped.
     pub unwrapped: u64,
     pub definitions: Vec<Option<Box<DefinitionReport>>>,
@@ -109,6 +111,7 @@ impl State {
             spare,
             tally: Tally::default(),
             event: Event::default(),
+            is_blank: true,
             unwrapped: 0,
             definitions: vec![None; set.len()],
             context: Context::new(set.context()),
@@ -126,7 +129,7 @@ impl State {
         self.source = source as i32;
         self.offset = 0;
         self.unwrapped = 0;
-        self.event = Event::default();
+        (self.event, self.is_blank) = (Event::default(), true);
         self.wide = false;
         self.line = 1;
         self.open_line = false;
@@ -179,7 +182,18 @@ impl State {
         }
         let wrapped = Wrapped { envelope: self.events.envelope(), is_open: self.events.is_open() };
         let (line, offset) = (self.line, self.offset);
-        let mut visit = Visit { counted: 0, line, offset, state: self, block, survey, emit, record: None, go_on: true };
+        let mut visit = Visit {
+            counted: 0,
+            line,
+            offset,
+            state: self,
+            block,
+            survey,
+            emit,
+            record: None,
+            at: (line, offset),
+            go_on: true,
+        };
         matcher.block(cache, block, survey, wrapped, &mut visit);
         let go_on = visit.go_on;
         self.events.end_block(block, self.offset);
@@ -187,6 +201,17 @@ impl State {
         self.offset += self.source_len(block);
         self.lines(survey.census.lf, block);
         go_on
+    }
+
+    /// Gets to know the event of the record at `at` of the block.
+    #[inline]
+    fn look_at(&mut self, block: &[u8], at: usize) {
+        if !self.events.is_blank(block, at) {
+            self.event.clone_from(self.events.of(block, at, self.offset));
+            self.is_blank = false;
+        } else if !self.is_blank {
+            (self.event, self.is_blank) = (Event::default(), true);
+        }
     }
 
     fn count_controls(&mut self, text: &[u8], census: &Census, terminal: bool) {
@@ -233,8 +258,9 @@ struct Visit<'a, 'e> {
     counted: usize,
     line: u64,
     offset: u64,
-    /// Where the record begins whose event is at hand.
+    /// Where the record begins that is at hand, and its line and offset.
     record: Option<usize>,
+    at: (u64, u64),
     go_on: bool,
 }
 
@@ -299,15 +325,17 @@ impl Visitor for Visit<'_, '_> {
     }
 
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
-        let (line, offset) = self.place(record.start);
-        if self.state.tells_event && self.record != Some(record.start) {
+        if self.record != Some(record.start) {
             self.record = Some(record.start);
-            let event = self.state.events.of(self.block, record.start, self.state.offset);
-            self.state.event.clone_from(event);
+            self.at = self.place(record.start);
+            if self.state.tells_event {
+                self.state.look_at(self.block, record.start);
+            }
         }
+        let (line, offset) = self.at;
         self.go_on &= self.state.found(line, offset, text, found);
         // One record may fill the labels of thousands of definitions.
-        if (self.state.long || self.state.event.is_named()) && self.state.rows.size() >= MAX_ROWS_BYTES {
+        if (self.state.long || !self.state.is_blank) && self.state.rows.size() >= MAX_ROWS_BYTES {
             self.go_on &= (self.emit)(self.state.take_rows());
         }
         self.go_on
@@ -406,7 +434,7 @@ impl State {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&mut self, line: u64, offset: u64, text: &Text<'_>, found: &Match<'_>, value: Option<f64>) {
         let rows = &mut self.rows;
         if value.is_none() || !rows.valid.is_empty() {
@@ -420,19 +448,13 @@ impl State {
             definition: found.metric as u32,
             number: found.number,
         });
-        if self.tells_event {
-            if self.event.time.is_some() || !rows.times.is_empty() {
-                let row = rows.points.len() - 1;
-                rows.times.resize(row, NO_TIME);
-                rows.times.push(self.event.time.unwrap_or(NO_TIME));
-                self.tally.ambiguous += u64::from(self.event.is_ambiguous);
-            }
-            self.tally.foreign += u64::from(self.event.is_foreign);
+        if !self.is_blank || !rows.times.is_empty() {
+            self.event_columns();
         }
         if self.more {
             self.more_columns(text, found);
         }
-        if self.origin || (self.tells_event && self.event.is_named()) {
+        if self.origin || (!self.is_blank && self.event.is_named()) {
             self.origin_columns(text, found);
         }
     }
@@ -451,6 +473,18 @@ impl State {
         for (column, group) in rows.labels.iter_mut().zip(&metric.labels) {
             column.push(label(*group));
         }
+    }
+
+    /// The time, and whether there should be one.
+    #[inline(never)]
+    fn event_columns(&mut self) {
+        let rows = &mut self.rows;
+        if self.event.time.is_some() || !rows.times.is_empty() {
+            rows.times.resize(rows.points.len() - 1, NO_TIME);
+            rows.times.push(self.event.time.unwrap_or(NO_TIME));
+            self.tally.ambiguous += u64::from(self.event.is_ambiguous);
+        }
+        self.tally.foreign += u64::from(self.event.is_foreign);
     }
 
     /// `job`, `host`, `stream` and `rank`: a label fills them, else what is known of the event.
