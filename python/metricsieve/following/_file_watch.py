@@ -17,6 +17,7 @@ from typing import Any
 
 from metricsieve.following._feed import Feed
 from metricsieve.following._files import FileFeed, PackedFeed
+from metricsieve.following._identity import Identity
 from metricsieve.following._known import Registry, is_copy, is_packed_copy, is_same
 from metricsieve.following._packed import MAGIC_BYTES, kind_of, open_packed
 from metricsieve.following._rotation import Sibling, siblings
@@ -62,6 +63,7 @@ class FileWatch:
         # before that time was not.
         self._since: int | None = None
         self._search_until = 0.0
+        self._cut: list[Identity] = []  # truncated with nothing but a part of a line known
         self._give_up_at = 0.0
         self._error: str | None = None
         self._found_once = False
@@ -120,7 +122,7 @@ class FileWatch:
             if feed.finished:
                 self._finish(feed)
             elif self._has_ended(feed, now):
-                feed.finish()
+                feed.finish(feed.end_when_retired)
                 yield feed
                 if feed.finished:
                     self._finish(feed)
@@ -149,6 +151,8 @@ class FileWatch:
             unread = feed.held_back
             if unread:
                 self._lose(f"{unread:,} bytes of a last line that a truncation cut off")
+            if not feed.identity().offset:
+                self._cut = [*self._cut[-7:], feed.identity()]
             feed.give_up()
             self._finish(feed)
         else:
@@ -177,7 +181,8 @@ class FileWatch:
         """Leave a file alone that holds no plain text, until another one has its name."""
         assert isinstance(feed, FileFeed)
         identity = feed.identity()
-        feed.give_up()
+        feed.finished = True
+        feed.close()
         self._registry.release(feed)
         if feed is self._current:
             self._current, self._refused = None, (identity.dev, identity.ino)
@@ -206,8 +211,9 @@ class FileWatch:
         if current is not None and current.identity().is_same_inode(status):
             self._error = None
             known = current.identity()
-            if not status.st_size and not known.head_len and status.st_mtime_ns != known.mtime_ns:
-                self._search_since(known.mtime_ns)  # written, copied and truncated since
+            if not known.offset and status.st_mtime_ns != known.mtime_ns:
+                # Too little is known of it to see whether it was copied and truncated meanwhile.
+                self._search_since(known.mtime_ns)
             return
         if (status.st_dev, status.st_ino) == self._refused:
             return
@@ -299,6 +305,8 @@ class FileWatch:
                 self._lose(f"{sibling.path}, which is compressed with {kind}: scan it")
                 return False
             feed = PackedFeed(self.path, self.label, feed.generation, descriptor, content)
+        elif any(one.is_plain_file(descriptor) for one in self._cut):
+            feed.end_when_retired = "cut"
         self._next += 1
         feed.retired = time.monotonic()
         self.rotated += 1
@@ -314,27 +322,36 @@ class FileWatch:
     def _find_copy(self, feed: FileFeed) -> str | None:
         """A sibling with the bytes of a generation that are no longer under its inode."""
         identity = feed.identity()
-        if not identity.head_len:
+        if not identity.offset:
+            # Too little is known of it, and nothing of it became a row: it is read as a missed one.
             return None
-        others = [one for one in self._all() if one is not feed]
         for sibling in reversed(siblings(self.path)):
             if self._registry.is_taken(sibling.path, sibling.status, self):
                 continue
-            if any(
-                one is not feed and one.identity().is_same_inode(sibling.status) for one in others
-            ):
-                continue
-            with contextlib.suppress(OSError):
-                descriptor = os.open(sibling.path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    kind = kind_of(os.pread(descriptor, MAGIC_BYTES, 0))
-                    if kind is None and identity.is_plain_file(descriptor):
+            with contextlib.suppress(OSError), open(sibling.path, "rb", buffering=0) as file:
+                kind = kind_of(os.pread(file.fileno(), MAGIC_BYTES, 0))
+                if kind is not None:
+                    if is_packed_copy(feed, sibling.path, kind):
                         return sibling.path
-                finally:
-                    os.close(descriptor)
-                if kind is not None and is_packed_copy(feed, sibling.path, kind):
+                elif identity.is_plain_file(file.fileno()) and not self._is_anothers(
+                    feed, file.fileno()
+                ):
                     return sibling.path
         return None
+
+    def _is_anothers(self, feed: FileFeed, descriptor: int) -> bool:
+        """Whether an open file is, or may be, that of a generation of which more is known."""
+        status = os.fstat(descriptor)
+        for one in self._all():
+            if one is feed:
+                continue
+            identity = one.identity()
+            if one.is_open or one.finished:
+                if is_same(one, descriptor, status) or is_copy(one, descriptor) is not False:
+                    return True
+            elif identity.offset > feed.identity().offset and identity.is_plain_file(descriptor):
+                return True
+        return False
 
     def _attach(self, feed: FileFeed, path: str) -> FileFeed | None:
         """Go on with a generation in another file; None when that went away meanwhile."""
@@ -433,8 +450,10 @@ class FileWatch:
             paths += [os.path.join(directory, name) for name in found]
         for path in paths:
             with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                if identity.is_same_inode(status) and identity.is_plain_file(file.fileno()):
+                if not is_same(feed, file.fileno(), os.fstat(file.fileno())):
+                    continue
+                # An inode is used again, and of a log without a record too little is known.
+                if identity.offset or not self._is_anothers(feed, file.fileno()):
                     return path
         return None
 

@@ -32,6 +32,8 @@ class FileFeed:
         descriptor: of the open file; the feed closes it.
 
     Attributes:
+        gone: whether its bytes are nowhere any more, so that no file is it.
+        end_when_retired: `cut` for a copy that may end in the middle of a line.
         retired: when the name went to another file (a monotonic time); None while it has it.
     """
 
@@ -43,7 +45,9 @@ class FileFeed:
         self.part_start = 0
         self.end: End = "open"
         self.finished = False
+        self.gone = False
         self.retired: float | None = None
+        self.end_when_retired: End = "end"
         self._descriptor = descriptor
         self._finishing: End = "open"
         self._head = b""
@@ -65,7 +69,7 @@ class FileFeed:
         feed = cls(path, label, saved["generation"], None)
         feed.position = read_position(saved["position"])
         feed.part_start = saved["part_start"]
-        feed.finished = saved["finished"]
+        feed.finished, feed.gone = saved["finished"], saved["gone"]
         feed._identity = Identity.read(saved)
         feed._seen = feed._identity.offset
         return feed
@@ -76,6 +80,7 @@ class FileFeed:
         return {
             "generation": self.generation,
             "finished": self.finished,
+            "gone": self.gone,
             "part_start": self.part_start,
             **{name: getattr(identity, name) for name in Identity.__dataclass_fields__},
             "position": self.position,
@@ -217,7 +222,7 @@ class FileFeed:
 
     def give_up(self) -> None:
         """Its bytes are gone: nothing of it will ever be read again."""
-        self.finished = True
+        self.finished = self.gone = True
         self.end = "cut"
         self.close()
 

@@ -64,6 +64,8 @@ class Registry:
 def is_same(feed: FileFeed, descriptor: int, status: os.stat_result) -> bool:
     """Whether an open file is a known one: inodes are used again, so its bytes are compared."""
     identity = feed.identity()
+    if feed.gone or (feed.finished and not identity.head_len and status.st_size):
+        return False  # its file was truncated, or ended empty
     return identity.is_same_inode(status) and identity.is_plain_file(descriptor)
 
 
@@ -73,6 +75,8 @@ def is_copy(feed: FileFeed, descriptor: int) -> bool | None:
     Logs may begin alike, so it is not enough to hold what was read: of a generation that has ended
     a copy has the same end, and of one that is open it is a beginning.
     """
+    if feed.gone:
+        return False
     if feed.finished:
         identity = feed.identity()
         return os.fstat(descriptor).st_size == identity.offset and identity.is_plain_file(
@@ -87,7 +91,7 @@ def is_packed_copy(feed: FileFeed, path: str, kind: str) -> bool | None:
     """Whether a compressed file holds a generation; None while it is not complete."""
     identity = feed.identity()
     content = open_packed(path, kind)
-    if content is None or not identity.head_len:
+    if content is None or feed.gone or not identity.head_len:
         return False
     with content:
         try:
