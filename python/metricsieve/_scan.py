@@ -333,14 +333,14 @@ class Scan:
         asked_for: frozenset[str] = frozenset(),
         raise_source_errors: bool,
         progress: Callable[[int, int | None], object] | None,
-        prefetcher: Prefetcher,
+        prefetcher: Prefetcher | None = None,
     ) -> None:
         self._scanner = scanner
         self._definitions = definitions
         self._asked_for = asked_for  # context columns that a user expects to have values
         self._raise_source_errors = raise_source_errors
         self._callback = progress
-        self._prefetcher = prefetcher
+        self._prefetcher = prefetcher or Prefetcher()
         self._process = os.getpid()
         self._user: str | None = None  # who took the rows
         self._exhausted = False
