@@ -110,8 +110,9 @@ def follow(
 
     Example:
         >>> lines = iter([b"loss=0.5\\nlo", b"ss=0.25\\n"])
-        >>> [batch["value"].to_pylist() for batch in follow(lines, {"loss": "loss=([0-9.]+)"})]
-        [[0.5], [0.25]]
+        >>> batches = follow(lines, {"loss": "loss=([0-9.]+)"})
+        >>> [value for batch in batches for value in batch["value"].to_pylist()]
+        [0.5, 0.25]
     """
     _scan._check_choices(normalize=normalize, number=number, on_reject=on_reject, strings=strings)
     _scan._check_counts(batch_rows=batch_rows, max_record_bytes=max_record_bytes)
