@@ -424,6 +424,8 @@ class FileWatch:
 
     def _go_on(self, saved: FileFeed, path: str) -> FileFeed | None:
         """Go on with a saved generation in a file that was found; None when that is gone again."""
+        if not saved.identity().offset:
+            self._search_since(saved.identity().mtime_ns)  # as in `_look`, for the same reason
         self._saved.remove(saved)
         self._old.append(saved)
         feed = self._attach(saved, path)
