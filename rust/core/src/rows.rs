@@ -254,9 +254,9 @@ impl Rows {
     /// Bytes held, about: what back-pressure counts.
     pub fn size(&self) -> usize {
         let strings = self.labels.iter().chain([&self.text]);
-        let context = self.context.iter().map(Runs::size).sum::<usize>();
+        let runs = self.context.iter().chain(&self.origin).chain([&self.rank]);
         self.len() * 48
-            + context
+            + runs.map(Runs::size).sum::<usize>()
             + strings.map(|strings| strings.bytes.len() + strings.offsets.len() * 5).sum::<usize>()
     }
 }
