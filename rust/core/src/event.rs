@@ -364,9 +364,7 @@ fn named(text: &[u8], prefix: &Prefix) -> Names {
         let name = std::str::from_utf8(&text[range.clone()]).ok().filter(|name| !name.is_empty());
         name.map(Arc::<str>::from)
     };
-    let stream = name(&prefix.stream);
-    let mut names = stream.as_deref().map(Names::of).unwrap_or_default();
-    names.stream = stream;
+    let mut names = name(&prefix.stream).as_deref().map(Names::of_stream).unwrap_or_default();
     let number = prefix.host_number.map(|number| format!("algo-{number}").into());
     names.host = name(&prefix.host).or(number).or(names.host);
     names

@@ -48,9 +48,8 @@ pub(crate) struct Documents {
     escaped: bool,
     /// Where in `held` the text begins that is read.
     text: usize,
-    /// The last text of the document, and the one before.
+    /// The last text of the document.
     last: Vec<u8>,
-    key: Vec<u8>,
     /// The names of the document's stream.
     names: Names,
     is_control: bool,
@@ -69,7 +68,6 @@ impl Documents {
             escaped: false,
             text: 0,
             last: Vec::new(),
-            key: Vec::new(),
             names: Names::default(),
             is_control: false,
         }
@@ -193,9 +191,9 @@ impl Documents {
         self.in_text = false;
         if self.depth == 1 {
             let text = &self.held[self.text + 1..self.seen - 1];
-            self.key = std::mem::replace(&mut self.last, text[..text.len().min(MAX_NAME)].to_vec());
-            match &self.key[..] {
-                b"logStream" => self.names = named(&String::from_utf8_lossy(&self.last)),
+            let key = std::mem::replace(&mut self.last, text[..text.len().min(MAX_NAME)].to_vec());
+            match &key[..] {
+                b"logStream" => self.names = Names::of_stream(&String::from_utf8_lossy(&self.last)),
                 b"messageType" => self.is_control = self.last == b"CONTROL_MESSAGE",
                 _ => {}
             }
@@ -208,7 +206,7 @@ impl Documents {
         match serde_json::from_slice::<Event<'_>>(raw) {
             Ok(_) if self.is_control => {}
             Ok(event) => {
-                let names = event.log_stream_name.map_or_else(|| self.names.clone(), |name| named(&name));
+                let names = event.log_stream_name.map_or_else(|| self.names.clone(), |name| Names::of_stream(&name));
                 let time = event.timestamp.and_then(|millis| millis.checked_mul(1000));
                 let told = Told { time, names, ..Told::default() };
                 out.add(event.message.as_bytes(), self.place.piece(told));
@@ -231,9 +229,4 @@ impl Documents {
         self.seen -= len.min(self.seen);
         self.text = self.text.saturating_sub(len);
     }
-}
-
-/// What the name of a log stream tells: itself, at the least.
-fn named(stream: &str) -> Names {
-    Names { stream: Some(stream.into()), ..Names::of(stream) }
 }

@@ -38,6 +38,11 @@ impl Names {
         let (host, epoch) = (&name[host.clone()], &name[host.end..host.end + 11]);
         Self { job: text(job), host: text(host), stream: text(&format!("{job}/{host}{epoch}")) }
     }
+
+    /// Of what is a log stream's name for sure: itself, at the least.
+    pub fn of_stream(name: &str) -> Self {
+        Self { stream: Some(name.into()), ..Self::of(name) }
+    }
 }
 
 #[cfg(test)]

@@ -309,11 +309,14 @@ fn docker<'a>(line: &'a [u8], clock: &Clock) -> Option<Line<'a>> {
         ..Told::default()
     };
     let part_of = (!log.ends_with('\n')).then(|| stream.as_ref().into());
-    let message = match log {
-        Cow::Borrowed(log) => Cow::Borrowed(log.as_bytes()),
-        Cow::Owned(log) => Cow::Owned(log.into_bytes()),
-    };
-    Some(Line { message, told, part_of, stream: Some(stream) })
+    Some(Line { message: bytes(log), told, part_of, stream: Some(stream) })
+}
+
+fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
 }
 
 /// A JSON object with a message.
@@ -339,11 +342,7 @@ fn json<'a>(line: &'a [u8], key: Option<&str>, clock: &Clock) -> Option<Line<'a>
         rank: text("rank").and_then(|rank| rank.parse().ok()),
         is_foreign: false,
     };
-    let message = match message {
-        Cow::Borrowed(message) => Cow::Borrowed(message.as_bytes()),
-        Cow::Owned(message) => Cow::Owned(message.into_bytes()),
-    };
-    Some(Line { message, told, part_of: None, stream: None })
+    Some(Line { message: bytes(message), told, part_of: None, stream: None })
 }
 
 /// Whether a line is an object of this wrapping, for the look at a source's beginning.
