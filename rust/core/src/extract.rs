@@ -319,7 +319,7 @@ impl Extractor {
         let Unwrapped { text, pieces } = std::mem::take(unwrapped);
         let State { events, tally, unwrapped, .. } = &mut self.state;
         tally.events += pieces.len() as u64;
-        tally.unwrapped_foreign(pieces.iter().filter(|piece| piece.told.is_foreign));
+        tally.foreign += pieces.iter().filter(|piece| piece.told.is_foreign).count() as u64;
         events.add_pieces(pieces, &text, *unwrapped);
         *unwrapped += text.len() as u64;
         self.push_text(&text, emit)

@@ -269,7 +269,7 @@ pub(crate) struct Tally {
     pub definitions: Vec<(usize, DefinitionReport)>,
     pub rejects: Vec<RejectedText>,
     pub context: Vec<ContextTally>,
-    /// Rows of lines that lack what the wrapping puts there.
+    /// Rows of lines that lack what the wrapping puts there, and events that had to be taken as they are.
     pub foreign: u64,
     /// Rows with a time that clocks showed twice or never.
     pub ambiguous: u64,
@@ -327,13 +327,6 @@ pub struct Report {
     /// Definitions whose list of sources without a point is not full.
     missing: Vec<usize>,
     carried: Carried,
-}
-
-impl Tally {
-    /// Counts events that had to be taken as they are.
-    pub fn unwrapped_foreign<'a>(&mut self, pieces: impl Iterator<Item = &'a crate::envelope::Piece>) {
-        self.foreign += pieces.count() as u64;
-    }
 }
 
 impl Report {
