@@ -10,6 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metricsieve._text import shorten, visible
 
@@ -109,7 +110,23 @@ class SourceError(MetricsieveError, OSError):
     """A source could not be read to its end; raised with `on_source_error="raise"`."""
 
 
-class SinkError(MetricsieveError):
+class _PathError(MetricsieveError):
+    """Something cannot be done with a path, and what to do about it."""
+
+    _cannot: ClassVar[str]
+
+    def __init__(self, message: str, path: str, hint: str | None = None) -> None:
+        super().__init__(message, path, hint)
+        self.path = path
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The path, what is wrong, and the remedy."""
+        text = f"cannot {self._cannot} {visible(self.path)}: {visible(str(self.args[0]))}"
+        return f"{text} ({visible(self.hint)})" if self.hint else text
+
+
+class SinkError(_PathError):
     """An output could not be written; nothing with the final name was left behind.
 
     Attributes:
@@ -117,18 +134,10 @@ class SinkError(MetricsieveError):
         hint: what to do about it.
     """
 
-    def __init__(self, message: str, path: str, hint: str | None = None) -> None:
-        super().__init__(message, path, hint)
-        self.path = path
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """The output, what went wrong, and the remedy."""
-        text = f"cannot write {visible(self.path)}: {visible(str(self.args[0]))}"
-        return f"{text} ({visible(self.hint)})" if self.hint else text
+    _cannot = "write"
 
 
-class StateError(MetricsieveError):
+class StateError(_PathError):
     """What `follow` keeps between runs cannot be used: locked, damaged, or of other definitions.
 
     Attributes:
@@ -136,15 +145,7 @@ class StateError(MetricsieveError):
         hint: what to do about it.
     """
 
-    def __init__(self, message: str, path: str, hint: str | None = None) -> None:
-        super().__init__(message, path, hint)
-        self.path = path
-        self.hint = hint
-
-    def __str__(self) -> str:
-        """The directory, what is wrong with it, and the remedy."""
-        text = f"cannot use {visible(self.path)}: {visible(str(self.args[0]))}"
-        return f"{text} ({visible(self.hint)})" if self.hint else text
+    _cannot = "use"
 
 
 class ScanUsedError(MetricsieveError, RuntimeError):
