@@ -1,8 +1,8 @@
 //! Rows to Arrow record batches.
 //!
 //! [`Batcher`] takes rows until a batch is full: each is copied once, to the columns. It holds what all
-//! batches of a scan share: the schema and the two dictionaries, metric names and source labels, which
-//! never change, so that IPC files, `group_by` and joins work.
+//! batches of a scan share: the schema and the dictionaries, so that IPC files, `group_by` and joins work.
+//! Those of metric names and source labels are known from the start; those of `job`, `host` and `stream` grow.
 
 use std::{collections::HashMap, iter::repeat_n, ops::Range, sync::Arc};
 
@@ -61,20 +61,20 @@ struct Filling {
     text: Texts,
     labels: Vec<Texts>,
     /// `job`, `host` and `stream`; no longer than to the last row that has one.
-    origin: [Context; 3],
-    rank: Context,
-    context: Vec<Context>,
+    origin: [Nullable; 3],
+    rank: Nullable,
+    context: Vec<Nullable>,
 }
 
 /// A column with nulls.
-struct Context {
+struct Nullable {
     values: ContextValues,
     valid: Vec<bool>,
 }
 
 impl Default for Filling {
     fn default() -> Self {
-        let text = || Context::new(ContextType::String);
+        let text = || Nullable::new(ContextType::String);
         Self {
             len: 0,
             metric: Vec::new(),
@@ -89,7 +89,7 @@ impl Default for Filling {
             text: Texts::default(),
             labels: Vec::new(),
             origin: [text(), text(), text()],
-            rank: Context::new(ContextType::Int64),
+            rank: Nullable::new(ContextType::Int64),
             context: Vec::new(),
         }
     }
@@ -179,7 +179,7 @@ impl Batcher {
         filling.labels.resize_with(rows.labels.len(), Default::default);
         if filling.context.is_empty() {
             let context = self.definitions.context().iter();
-            filling.context = context.map(|column| Context::new(column.kind)).collect();
+            filling.context = context.map(|column| Nullable::new(column.kind)).collect();
         }
         // A text that every row gets may be long.
         let texts = self.definitions.context().iter().any(|column| column.kind == ContextType::String);
@@ -251,7 +251,7 @@ impl Batcher {
             Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(1, &filled.origin[1], len),
             Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(2, &filled.origin[2], len),
             Column::Context(index) => {
-                std::mem::replace(&mut filled.context[*index], Context::new(ContextType::default())).finish()
+                std::mem::replace(&mut filled.context[*index], Nullable::new(ContextType::default())).finish()
             }
             Column::Label(index) => strings(take(&mut filled.labels[*index])),
             Column::Text => strings(take(&mut filled.text)),
@@ -286,7 +286,7 @@ impl Batcher {
     }
 
     /// `job`, `host` and `stream`.
-    fn own_dictionary(&mut self, column: usize, texts: &Context, len: usize) -> ArrayRef {
+    fn own_dictionary(&mut self, column: usize, texts: &Nullable, len: usize) -> ArrayRef {
         let ContextValues::String(values) = &texts.values else { unreachable!("names are texts") };
         let values = (0..len).map(|row| if row < texts.valid.len() { values.get(row) } else { None });
         if self.columns.strings == Strings::Plain {
@@ -361,7 +361,7 @@ impl Filling {
     }
 }
 
-impl Context {
+impl Nullable {
     fn new(kind: ContextType) -> Self {
         Self { values: ContextValues::new(kind), valid: Vec::new() }
     }

@@ -2,8 +2,9 @@
 //!
 //! [`Scan`] is what the binding drives. Worker threads claim units in the order of the rows (sources as
 //! given, splits inside plain files) and hand over rows; the consumer takes them in that order, adds up
-//! line numbers over splits, carries context from one to the next, merges the counts and makes the batches. Workers run ahead until the bytes
-//! of undelivered rows reach a budget; the unit at the head never waits, so nothing can lock up.
+//! line numbers over splits, carries context from one to the next, merges the counts and makes the batches.
+//! Workers run ahead until the bytes of undelivered rows reach a budget; the unit at the head never waits, so
+//! nothing can lock up.
 //! With one thread, and for streams, the consumer does the work itself.
 
 use std::{

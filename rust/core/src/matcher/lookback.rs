@@ -90,8 +90,8 @@ impl Lookback {
 }
 
 impl Matcher {
-    #[inline(never)]
     /// Tells the visitor what a record says of each column, and where that is nothing, what those before it say.
+    #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "parts of a cache that is borrowed in parts")]
     pub(super) fn look_up(
         &self,
