@@ -143,9 +143,10 @@ def test_patterns_see_the_message_alone():
 
 def test_context_is_carried_over_events():
     """And found in messages only."""
-    events = [Event(START, "algo-1", "Epoch 3"), *EVENTS[:3], Event(START, "algo-1", "Epoch 4")]
+    messages = ["Epoch 3", *MESSAGES[:3], "Epoch 4", MESSAGES[0]]
+    events = [Event(START, "algo-1", message) for message in messages]
     for shape in ("export", "filter_log_events"):
-        text = getattr(wrapping, shape)(events + EVENTS[:1]).encode()
+        text = getattr(wrapping, shape)(events).encode()
         context = {"epoch": r"^Epoch (\d)", "year": r"^(2023)"}
         table = ms.scan(text, LOSS, context=context).read_all()
         assert table["epoch"].to_pylist() == [3, 3, 4]

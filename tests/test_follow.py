@@ -715,3 +715,21 @@ def test_f3_copied_compressed_and_truncated_at_once(log):
     live = follow(str(log), until=acting([rotate, lambda: append(log, b"25\nloss=3\n")]))
     assert sorted(values(live)) == [1, 2, 3]
     assert live.report.skipped == {"cut_off": 1}
+
+
+def test_after_a_restart_each_rank_goes_on_with_its_own_values(log):
+    """What the ranks of a log carry is part of the state, texts that do not fit included."""
+    text = (
+        b"Epoch 1\n[1,0]<stdout>:Epoch 2\n[1,1]<stdout>:Epoch 3\n[1,2]<stdout>:Epoch x\n",
+        b"[1,1]<stdout>:loss=1\nloss=2\n[1,0]<stdout>:loss=3\n[1,2]<stdout>:loss=4\n",
+    )
+    options = {"context": {"epoch": r"Epoch (\w+)"}, "columns": ["value", "epoch", "rank"]}
+    found, rejects = [], 0
+    for part in text:
+        append(log, part)
+        live = follow(str(log), state=log.parent / "state", **options)
+        found += rows(live)
+        rejects += live.report.context[0].rejects["count"]
+    assert found == rows(ms.scan(b"".join(text), LOSS, **options))
+    assert [epoch for _, epoch, _ in found] == ["3", "1", "2", "None"]
+    assert rejects == 1

@@ -94,8 +94,9 @@ def scan(
             these is several sources, a mapping gives them labels.
         definitions: a `DefinitionSet` or what it takes.
         context: columns that the record of a point fills, or else the last record before it in
-            the same source that tells: a mapping from names to a regex, to a pair (regex, type)
-            or to `{"Regex": ..., "Type": ...}`, with the type `int64` (default), `float64` or
+            the same source (and of the same host and rank, where these are known) that tells: a
+            mapping from names to a regex, to a pair (regex, type) or to
+            `{"Regex": ..., "Type": ...}`, with the type `int64` (default), `float64` or
             `string`. They come beside those of the definitions; one of the same name replaces it.
             A text that does not fit its type is a null, and counted in the report.
         envelope: what wraps each message, which the report then shows for each source:

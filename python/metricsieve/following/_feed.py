@@ -38,10 +38,14 @@ def read_position(saved: dict[str, Any]) -> Position:
         KeyError: it is not complete.
         TypeError: it is none.
     """
-    carried = [
-        (value, count, example and tuple(example)) for value, count, example in saved["context"]
+    context = [
+        (
+            tuple(origin),
+            [(value, count, example and tuple(example)) for value, count, example in columns],
+        )
+        for origin, columns in saved["context"]
     ]
-    return {**saved, "context": carried}
+    return {**saved, "context": context}
 
 
 class Replaced(Exception):

@@ -13,8 +13,9 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 
 use crate::{
-    context::{ContextType, ContextValue},
+    context::{Carried, ContextType, ContextValue},
     definition::DefinitionSet,
+    event::Origin,
     rows::{ContextValues, Holds, NO_TIME, Rows, Runs, Strings as Texts},
     schema::{Column, Columns, Strings},
 };
@@ -172,7 +173,7 @@ impl Batcher {
 
     /// Adds rows from the given one on, as many as the batch has room for; gives the first that was not added.
     /// Lines begin at `line_base`, and open rows of context columns get what is `carried`.
-    pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64, carried: &[Option<ContextValue>]) -> usize {
+    pub fn add(&mut self, rows: &Rows, from: usize, line_base: u64, carried: &Carried) -> usize {
         let filling = &mut self.filling;
         let end = rows.len().min(from + self.batch_rows - filling.len);
         let room = self.expected.max(end - from);
@@ -189,8 +190,8 @@ impl Batcher {
             for column in &self.wanted {
                 match column {
                     Column::Context(index) => {
-                        let column = &rows.context[*index];
-                        filling.context[*index].extend(column, range.clone(), carried[*index].as_ref());
+                        let carried = |origin: &_| carried.value(origin, *index);
+                        filling.context[*index].extend(&rows.context[*index], range.clone(), carried);
                     }
                     column => filling.add(column, rows, range.clone(), line_base, &self.definitions, room),
                 }
@@ -367,12 +368,17 @@ impl Nullable {
     }
 
     /// Adds some rows, those that are open with what was carried to them.
-    fn extend(&mut self, runs: &Runs, rows: Range<usize>, carried: Option<&ContextValue>) {
+    fn extend<'a>(
+        &mut self,
+        runs: &'a Runs,
+        rows: Range<usize>,
+        carried: impl Fn(&Origin) -> Option<&'a ContextValue>,
+    ) {
         for (holds, count) in runs.of(rows) {
             let value = match holds {
                 Holds::Null => None,
                 Holds::Value(value) => Some(value),
-                Holds::Open => carried,
+                Holds::Open(origin) => carried(origin),
             };
             self.values.push(value, count);
             self.valid.extend(repeat_n(value.is_some(), count));
@@ -383,7 +389,7 @@ impl Nullable {
     fn extend_from(&mut self, at: usize, runs: &Runs, rows: Range<usize>) {
         if runs.last().is_some() {
             self.pad(at);
-            self.extend(runs, rows, None);
+            self.extend(runs, rows, |_| None);
         }
     }
 

@@ -1,13 +1,20 @@
 //! Context columns: what a record, or one before it, says beside the metrics, its epoch for instance.
 //!
-//! A [`ContextColumn`] is what users ask for. The matcher looks its values up, in the record itself or backwards
-//! from it; [`Context`] is one thread's memory of what it was told, and fills the column's rows. Rows before the
+//! A [`ContextColumn`] is what users ask for. The matcher looks its values up, in the record itself or in those
+//! before it; [`Context`] is one thread's memory of what it was told, and fills the column's rows. Rows before the
 //! first value of a unit stay open until [`Carried`], the ordered consumer's memory, knows the value before the unit.
 //!
+//! Values are carried from record to record of one [`Origin`]: where the ranks of a job write to one log, none of
+//! them takes the epoch of another.
+//!
 //! A text that does not fit its column's type is counted when it concerns rows: they are of its own record, or of a
-//! later one with no value in between. So the count depends on neither the order of the look-up nor on units.
+//! later one of its origin with no value in between. So the count depends on neither the order of the look-up nor on
+//! units.
+
+use std::{collections::HashMap, mem::take, sync::Arc};
 
 use crate::{
+    event::Origin,
     report::{ContextReport, Counted, Example},
     rows::{Holds, Runs},
     value::{self, NumberMode},
@@ -80,13 +87,29 @@ pub enum ContextValue {
     String(Box<str>),
 }
 
-/// What a context column carries over an interruption of its source.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What the records of one origin carry over an interruption of their source.
+#[derive(Debug, Clone, PartialEq)]
 pub struct CarriedContext {
+    /// Whose records.
+    pub origin: Origin,
+    /// Per context column, in their order.
+    pub columns: Vec<CarriedValue>,
+}
+
+/// What a context column carries from record to record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CarriedValue {
     /// The last value.
     pub value: Option<ContextValue>,
     /// Texts behind it that do not fit the column's type, which no row has asked for yet.
     pub pending: Counted,
+}
+
+impl CarriedValue {
+    /// Takes a value, behind which there are these texts.
+    fn set(&mut self, value: ContextValue, pending: Counted) {
+        *self = Self { value: Some(value), pending };
+    }
 }
 
 /// What the record at hand says of a column.
@@ -108,52 +131,17 @@ enum Here {
 struct Memory {
     kind: ContextType,
     here: Here,
-    /// What of it the unit's account tells.
-    tally: ContextTally,
     /// Texts that do not fit, met on the way back, the earliest as the example.
     met: Counted,
-    /// Whether the value is another one than when a row had it last.
+    /// Whether the value, or whose it is, is another one than when a row had it last.
     fresh: bool,
 }
 
-impl Memory {
-    /// Counts a row of the record at hand, and the texts that concern it.
-    fn concern_row(&mut self) {
-        let Memory { here, tally, .. } = self;
-        if !matches!(here, Here::Value) {
-            tally.asks |= tally.last.is_none();
-            if tally.pending.count > 0 {
-                tally.rejects.merge(std::mem::take(&mut tally.pending), 0);
-            }
-        }
-        match here {
-            Here::Value => tally.values += 1,
-            Here::Nothing if tally.last.is_some() => tally.values += 1,
-            Here::Nothing => tally.open += 1,
-            Here::Null => {}
-            Here::Unfit(_) => {
-                if let Here::Unfit(example) = std::mem::replace(here, Here::Null) {
-                    tally.rejects.add(|| example);
-                }
-            }
-        }
-    }
-
-    /// Takes a value that is carried from here on.
-    fn carry(&mut self, value: ContextValue, pending: Counted) {
-        self.tally.last = Some(value);
-        self.tally.pending = pending;
-        self.fresh = true;
-    }
-}
-
-/// What a unit tells of a column.
+/// What a unit tells of a column, for the records of one origin.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ContextTally {
-    /// The last value.
-    last: Option<ContextValue>,
-    /// Texts behind it that do not fit, which no row has asked for yet.
-    pending: Counted,
+    /// What is carried on from its end.
+    last: CarriedValue,
     /// Texts that do not fit and concern a row.
     rejects: Counted,
     /// Whether there is a row before the first value, which texts of earlier units concern.
@@ -164,54 +152,142 @@ pub(crate) struct ContextTally {
     open: u64,
 }
 
+impl ContextTally {
+    /// Counts a row of the record at hand, and the texts that concern it.
+    fn concern_row(&mut self, here: &mut Here) {
+        let CarriedValue { value, pending } = &mut self.last;
+        if !matches!(here, Here::Value) {
+            self.asks |= value.is_none();
+            if pending.count > 0 {
+                self.rejects.merge(take(pending), 0);
+            }
+        }
+        match here {
+            Here::Value => self.values += 1,
+            Here::Nothing if value.is_some() => self.values += 1,
+            Here::Nothing => self.open += 1,
+            Here::Null => {}
+            Here::Unfit(_) => {
+                if let Here::Unfit(example) = std::mem::replace(here, Here::Null) {
+                    self.rejects.add(|| example);
+                }
+            }
+        }
+    }
+}
+
+/// What a unit tells of all columns, for each origin of records.
+pub(crate) type ContextTallies = Vec<(Arc<Origin>, Vec<ContextTally>)>;
+
 /// One thread's memory of all columns.
 #[derive(Debug)]
-pub(crate) struct Context(Vec<Memory>);
+pub(crate) struct Context {
+    columns: Vec<Memory>,
+    /// The first one is the source's own.
+    tallies: ContextTallies,
+    /// Where the origins stand in it.
+    places: HashMap<Arc<Origin>, usize>,
+    /// Of whose record the one at hand is.
+    at: usize,
+}
 
 impl Context {
     pub fn new(columns: &[ContextColumn]) -> Self {
         let memory = |column: &ContextColumn| Memory {
             kind: column.kind,
             here: Here::default(),
-            tally: ContextTally::default(),
             met: Counted::default(),
-            fresh: false,
+            fresh: true,
         };
-        Self(columns.iter().map(memory).collect())
+        let columns = columns.iter().map(memory).collect();
+        let mut context = Self { columns, tallies: Vec::new(), places: HashMap::new(), at: 0 };
+        context.begin(Origin::default());
+        context
     }
 
-    /// Forgets everything, for the next unit; gives what there was to tell.
-    pub fn take_tally(&mut self) -> Vec<ContextTally> {
-        let take = |memory: &mut Memory| {
-            memory.here = Here::default();
-            std::mem::take(&mut memory.tally)
-        };
-        self.0.iter_mut().map(take).collect()
+    /// Whether there are any columns.
+    pub fn is_wanted(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// Forgets everything, for the next unit; `own` is the origin of what only the source tells of.
+    pub fn begin(&mut self, own: Origin) {
+        for memory in &mut self.columns {
+            (memory.here, memory.met, memory.fresh) = (Here::default(), Counted::default(), true);
+        }
+        self.tallies.clear();
+        self.places.clear();
+        self.at = self.place(own);
+    }
+
+    /// What there is to tell of the unit.
+    pub fn take_tallies(&mut self) -> ContextTallies {
+        let own = (*self.tallies[0].0).clone();
+        let told = take(&mut self.tallies);
+        self.begin(own);
+        told
     }
 
     /// Goes on with what was carried over an interruption; for a unit that has just begun.
     pub fn resume(&mut self, carried: &[CarriedContext]) {
-        for (memory, carried) in self.0.iter_mut().zip(carried) {
-            memory.tally.last = carried.value.clone();
-            memory.tally.pending = carried.pending.clone();
-            memory.fresh = true;
+        for CarriedContext { origin, columns } in carried {
+            let place = self.place(origin.clone());
+            for (tally, carried) in self.tallies[place].1.iter_mut().zip(columns) {
+                tally.last = carried.clone();
+            }
         }
     }
 
     /// What is carried over an interruption here.
     pub fn suspend(&self) -> Vec<CarriedContext> {
-        let of = |tally: &ContextTally| CarriedContext { value: tally.last.clone(), pending: tally.pending.clone() };
-        self.0.iter().map(|memory| of(&memory.tally)).collect()
+        let of = |(origin, tallies): &(Arc<Origin>, Vec<ContextTally>)| CarriedContext {
+            origin: (**origin).clone(),
+            columns: tallies.iter().map(|tally| tally.last.clone()).collect(),
+        };
+        let carries = |context: &CarriedContext| context.columns.iter().any(|last| *last != CarriedValue::default());
+        self.tallies.iter().map(of).filter(carries).collect()
+    }
+
+    /// Where what is known of an origin's records stands.
+    fn place(&mut self, origin: Origin) -> usize {
+        if let Some(place) = self.places.get(&origin) {
+            return *place;
+        }
+        let (origin, place) = (Arc::new(origin), self.tallies.len());
+        self.tallies.push((origin.clone(), vec![ContextTally::default(); self.columns.len()]));
+        self.places.insert(origin, place);
+        place
+    }
+
+    /// The record at hand is of the source's own origin.
+    pub fn go_home(&mut self) {
+        self.go_to_place(0);
+    }
+
+    /// The record at hand is of this origin.
+    pub fn go_to(&mut self, origin: Origin) {
+        if *self.tallies[self.at].0 != origin {
+            let place = self.place(origin);
+            self.go_to_place(place);
+        }
+    }
+
+    fn go_to_place(&mut self, place: usize) {
+        if self.at != place {
+            self.at = place;
+            self.columns.iter_mut().for_each(|memory| memory.fresh = true);
+        }
     }
 
     /// Takes what the record at hand says: None where the pattern does not match, else its group. Whether it fits.
     pub fn here(&mut self, column: usize, found: Option<Option<&str>>, example: impl FnOnce() -> Example) -> bool {
-        let memory = &mut self.0[column];
+        let memory = &mut self.columns[column];
         memory.here = match found {
             None => Here::Nothing,
             Some(text) => match text.and_then(|text| memory.kind.read(text)) {
                 Some(value) => {
-                    memory.carry(value, Counted::default());
+                    memory.fresh = true;
+                    self.tallies[self.at].1[column].last.set(value, Counted::default());
                     Here::Value
                 }
                 None => Here::Unfit(example()),
@@ -220,15 +296,16 @@ impl Context {
         matches!(memory.here, Here::Value)
     }
 
-    /// Takes what an earlier record says, the nearest first. Whether it fits, so that no further one is needed.
+    /// Takes what an earlier record says, the nearest first; all of them are of the origin of the record at hand.
+    /// Whether it fits, so that no further one is needed.
     pub fn before(&mut self, column: usize, group: Option<&str>, example: impl FnOnce() -> Example) -> bool {
-        let memory = &mut self.0[column];
+        let memory = &mut self.columns[column];
         let value = group.and_then(|text| memory.kind.read(text));
         let fits = value.is_some();
         match value {
             Some(value) => {
-                let met = std::mem::take(&mut memory.met);
-                memory.carry(value, met);
+                memory.fresh = true;
+                self.tallies[self.at].1[column].last.set(value, take(&mut memory.met));
             }
             None => memory.met = Counted { count: memory.met.count + 1, example: Some(example()) },
         }
@@ -237,25 +314,36 @@ impl Context {
 
     /// No earlier record that was not looked at before fits.
     pub fn nothing_before(&mut self, column: usize) {
-        let Memory { tally, met, .. } = &mut self.0[column];
-        tally.pending.merge(std::mem::take(met), 0);
+        let met = take(&mut self.columns[column].met);
+        self.tallies[self.at].1[column].last.pending.merge(met, 0);
+    }
+
+    /// Takes what a record says that was passed over, in the order of records.
+    pub fn passed(&mut self, origin: Origin, column: usize, group: Option<&str>, example: impl FnOnce() -> Example) {
+        self.go_to(origin);
+        let (memory, last) = (&mut self.columns[column], &mut self.tallies[self.at].1[column].last);
+        match group.and_then(|text| memory.kind.read(text)) {
+            Some(value) => {
+                memory.fresh = true;
+                last.set(value, Counted::default());
+            }
+            None => last.pending.add(example),
+        }
     }
 
     /// Fills a row of the record at hand.
     pub fn row(&mut self, rows: &mut Vec<Runs>) {
-        rows.resize_with(self.0.len(), Default::default);
-        for (memory, rows) in self.0.iter_mut().zip(rows) {
-            memory.concern_row();
-            let Memory { here, tally, fresh, .. } = memory;
-            match (&here, &tally.last, rows.last()) {
-                (Here::Null | Here::Unfit(_), _, Some(Holds::Null)) => rows.repeat(),
-                (Here::Null | Here::Unfit(_), ..) => rows.push(Holds::Null),
-                (_, None, Some(Holds::Open)) => rows.repeat(),
-                (_, None, _) => rows.push(Holds::Open),
-                (_, Some(_), Some(Holds::Value(_))) if !*fresh => rows.repeat(),
-                (_, Some(value), _) => {
-                    *fresh = false;
-                    rows.push(Holds::Value(value.clone()));
+        rows.resize_with(self.columns.len(), Default::default);
+        let (origin, tallies) = &mut self.tallies[self.at];
+        for ((memory, tally), rows) in self.columns.iter_mut().zip(tallies).zip(rows) {
+            tally.concern_row(&mut memory.here);
+            match (&memory.here, &tally.last.value, rows.last()) {
+                (Here::Null, _, Some(Holds::Null)) => rows.repeat(),
+                (Here::Null, ..) => rows.push(Holds::Null),
+                (_, None, Some(Holds::Open(_))) | (_, Some(_), Some(Holds::Value(_))) if !memory.fresh => rows.repeat(),
+                (_, value, _) => {
+                    memory.fresh = false;
+                    rows.push(value.clone().map_or_else(|| Holds::Open(origin.clone()), Holds::Value));
                 }
             }
         }
@@ -263,51 +351,46 @@ impl Context {
 
     /// The record at hand is through.
     pub fn record_done(&mut self) {
-        for Memory { here, tally, .. } in &mut self.0 {
-            if let Here::Unfit(example) = std::mem::take(here) {
-                tally.pending.add(|| example);
+        for (Memory { here, .. }, tally) in self.columns.iter_mut().zip(&mut self.tallies[self.at].1) {
+            if let Here::Unfit(example) = take(here) {
+                tally.last.pending.add(|| example);
             }
         }
     }
 }
 
 /// What is carried from unit to unit of a source, in their order.
-#[derive(Debug, Clone)]
-pub(crate) struct Carried {
-    values: Vec<Option<ContextValue>>,
-    pending: Vec<Counted>,
-}
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Carried(HashMap<Arc<Origin>, Vec<CarriedValue>>);
 
 impl Carried {
-    pub fn new(columns: usize) -> Self {
-        Self { values: vec![None; columns], pending: vec![Counted::default(); columns] }
-    }
-
-    /// The value of each column before the unit whose rows come now.
-    pub fn values(&self) -> &[Option<ContextValue>] {
-        &self.values
+    /// The value of a column before the unit whose rows come now, for records of an origin.
+    pub fn value(&self, origin: &Origin, column: usize) -> Option<&ContextValue> {
+        self.0.get(origin)?.get(column)?.value.as_ref()
     }
 
     /// Adds a unit that ended to the account, and carries on what it ended with; `line_base` counts the lines
     /// of its source before it.
-    pub fn unit_done(&mut self, tallies: Vec<ContextTally>, line_base: u64, reports: &mut [ContextReport]) {
-        for (column, (tally, report)) in tallies.into_iter().zip(reports).enumerate() {
-            let (value, pending) = (&mut self.values[column], &mut self.pending[column]);
-            if tally.asks {
-                report.rejects.merge(std::mem::take(pending), 0);
+    pub fn unit_done(&mut self, tallies: ContextTallies, line_base: u64, reports: &mut [ContextReport]) {
+        for (origin, tallies) in tallies {
+            let carried = self.0.entry(origin).or_default();
+            carried.resize_with(tallies.len(), Default::default);
+            for ((tally, carried), report) in tallies.into_iter().zip(carried).zip(&mut *reports) {
+                if tally.asks {
+                    report.rejects.merge_earliest(take(&mut carried.pending), 0);
+                }
+                report.values += tally.values + if carried.value.is_some() { tally.open } else { 0 };
+                report.rejects.merge_earliest(tally.rejects, line_base);
+                if let Some(value) = tally.last.value {
+                    carried.set(value, Counted::default());
+                }
+                carried.pending.merge(tally.last.pending, line_base);
             }
-            report.values += tally.values + if value.is_some() { tally.open } else { 0 };
-            report.rejects.merge(tally.rejects, line_base);
-            if tally.last.is_some() {
-                (*value, *pending) = (tally.last, Counted::default());
-            }
-            pending.merge(tally.pending, line_base);
         }
     }
 
     /// The next source begins with nothing.
     pub fn source_done(&mut self) {
-        self.values.fill(None);
-        self.pending.fill(Counted::default());
+        self.0.clear();
     }
 }

@@ -20,6 +20,26 @@ const HEAD: usize = 512;
 /// Bytes of a line's end that are.
 const TAIL: usize = 16;
 
+/// Who wrote a record, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// Name of the job.
+    pub job: Option<Arc<str>>,
+    /// Name of the host.
+    pub host: Option<Arc<str>>,
+    /// Name of the log stream, or of a container's output.
+    pub stream: Option<Arc<str>>,
+    /// Number of the process among those of its job.
+    pub rank: Option<i32>,
+}
+
+impl Origin {
+    /// Whether anything is known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.rank.is_some() || self.job.is_some() || self.host.is_some() || self.stream.is_some()
+    }
+}
+
 /// What is known of an event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Event {
@@ -27,17 +47,9 @@ pub(crate) struct Event {
     pub time: Option<i64>,
     /// The time is one that clocks showed twice, or never.
     pub is_ambiguous: bool,
-    pub names: Names,
-    pub rank: Option<i32>,
+    pub origin: Origin,
     /// Its line lacks what the wrapping puts there.
     pub is_foreign: bool,
-}
-
-impl Event {
-    /// Whether a name or a rank is known.
-    pub fn is_named(&self) -> bool {
-        self.rank.is_some() || self.names.job.is_some() || self.names.host.is_some() || self.names.stream.is_some()
-    }
 }
 
 /// What of earlier text matters for the events behind it.
@@ -188,6 +200,38 @@ impl Events {
             self.last = Some((line, event, is_alone));
         }
         &self.last.as_ref().expect("it was just set").1
+    }
+
+    /// The origin of what nothing but the source tells of.
+    pub fn own_origin(&self) -> Origin {
+        let Names { job, host, stream } = self.names.clone();
+        Origin { job, host, stream, rank: None }
+    }
+
+    /// Who wrote the record at `at`; the outputs of one process are not told apart.
+    pub fn origin(&mut self, block: &[u8], at: usize, offset: u64) -> Origin {
+        if self.is_blank(block, at) {
+            return self.own_origin();
+        }
+        let origin = self.of(block, at, offset).origin.clone();
+        if self.envelope.is_of_container() { Origin { stream: self.names.stream.clone(), ..origin } } else { origin }
+    }
+
+    /// Whether an event is of the source's own origin.
+    fn is_own(&self, event: &Event) -> bool {
+        let (Origin { job, host, stream, rank }, own) = (&event.origin, &self.names);
+        let is_of_stream = *stream == own.stream || self.envelope.is_of_container();
+        rank.is_none() && *job == own.job && *host == own.host && is_of_stream
+    }
+
+    /// Whether records of a block may be of other origins than the source's own, for all that is known before
+    /// prefixes of `mpirun` are looked for in it.
+    pub fn is_mixed(&self, block: &[u8], offset: u64) -> bool {
+        let end = offset + block.len() as u64;
+        let first = self.pieces.partition_point(|piece| piece.at <= offset).saturating_sub(1);
+        let pieces = self.pieces.range(first..).take_while(|piece| piece.at < end).map(|piece| &piece.event);
+        let before = self.before.iter().chain(self.open.iter().map(|(event, _)| event));
+        self.envelope.tells_names() || !pieces.chain(before).all(|event| self.is_own(event))
     }
 
     /// Whether nothing at all is known of the record at `at`, for sure: it begins a line with what no time and no rank
@@ -342,12 +386,12 @@ impl Events {
         Event {
             time: time.map(|time| time.micros),
             is_ambiguous: time.is_some_and(|time| time.ambiguous),
-            names: Names {
+            origin: Origin {
                 job: or(told.names.job, &self.names.job),
                 host: or(host.or(told.names.host), &self.names.host),
                 stream: or(told.names.stream, &self.names.stream),
+                rank: told.rank.or(ranked.map(|(_, rank, _)| rank)),
             },
-            rank: told.rank.or(ranked.map(|(_, rank, _)| rank)),
             is_foreign: told.is_foreign,
         }
     }

@@ -196,12 +196,17 @@ impl Extractor {
     }
 
     /// Where to go on from: bytes from there on are forgotten, and have to be given again. None within a document of
-    /// events, of which there is no such place.
+    /// events, of which there is no such place, and within an event that was asked for: of those the place is that in
+    /// their messages, so that they have to be given whole.
     pub fn suspend(&mut self) -> Option<Position> {
         let is_known = !matches!(self.wrapping, Wrapping::Unknown(_));
         let (offset, line) = match &self.wrapping {
             // The text in pieces ends with a line feed: nothing of it is held.
-            Wrapping::Unwrapped(unwrapper, _) => unwrapper.place()?,
+            Wrapping::Unwrapped(unwrapper, _) => match self.state.events.envelope() {
+                Envelope::Events if unwrapper.is_pending() => return None,
+                Envelope::Events => (self.state.offset, self.state.line),
+                _ => unwrapper.place()?,
+            },
             _ => (self.state.offset, self.state.line),
         };
         self.state.tally.bytes = offset - self.resumed_at;
@@ -299,14 +304,15 @@ impl Extractor {
 
     /// Takes note of what wraps the messages.
     fn settle(&mut self, envelope: Envelope) {
-        let State { events, tally, offset, line, wide, .. } = &mut self.state;
+        let State { events, tally, offset, line, wide, unwrapped, .. } = &mut self.state;
         tally.envelope = envelope.name();
         events.set_envelope(envelope);
         let (key, clock) = (self.envelope.message_key.clone(), events.clock().clone());
         self.wrapping = match Unwrapper::new(envelope, key, clock, *offset, *line, *wide) {
             Some(unwrapper) => {
-                // Offsets in the unwrapped text are not those of the source: the pieces tell these.
-                (*offset, *wide) = (0, false);
+                // Offsets in the unwrapped text are not those of the source, which the pieces tell.
+                *offset = if envelope == Envelope::Events { *offset } else { 0 };
+                (*unwrapped, *wide) = (*offset, false);
                 Wrapping::Unwrapped(Box::new(unwrapper), Unwrapped::default())
             }
             None => Wrapping::AsIs,
@@ -420,7 +426,7 @@ impl Extractor {
     /// The counts of the source or split.
     pub fn take_tally(&mut self) -> Tally {
         let mut tally = std::mem::take(&mut self.state.tally);
-        tally.context = self.state.context.take_tally();
+        tally.context = self.state.context.take_tallies();
         for (id, candidates) in self.cache.take_tried() {
             let mut report = self.state.definitions[id].take().unwrap_or_default();
             report.candidates = candidates;

@@ -14,7 +14,7 @@ use arrow_schema::SchemaRef;
 
 use crate::{
     batch::Batcher,
-    context::CarriedContext,
+    context::{Carried, CarriedContext},
     envelope::Envelope,
     error::Error,
     event::Suspended,
@@ -42,7 +42,7 @@ pub struct Position {
     pub skipping: bool,
     /// Whether it is behind a long run of backspaces that may go on.
     pub in_run: bool,
-    /// Per context column, in their order; missing ones carry nothing.
+    /// What context columns carry on, for each origin of records.
     pub context: Vec<CarriedContext>,
     /// What wraps the messages, once that is known.
     pub envelope: Option<Envelope>,
@@ -85,7 +85,8 @@ pub enum TurnError {
     Rejected(Rejected),
     /// The source is UTF-16, of which no position can be resumed. There are no rows of it.
     Utf16,
-    /// The turn ends within a document with a list of events, of which no position can be resumed.
+    /// The turn ends within a document with a list of events, or within one event of those that were asked for: there
+    /// no position can be resumed.
     Document,
 }
 
@@ -237,7 +238,8 @@ impl Follower {
     /// The points found so far and not taken yet, at most `batch_rows` of them; None when there is none.
     pub fn flush(&mut self) -> Option<RecordBatch> {
         self.labels();
-        let nothing = vec![None; self.matcher.definitions().context().len()];
+        // What was carried stood in the position that the turn began with.
+        let nothing = Carried::default();
         while !self.batcher.is_full()
             && let Some(rows) = self.full.front()
         {
@@ -372,6 +374,13 @@ mod tests {
             long.into_bytes(),
             run.into_bytes(),
             concat!(
+                "loss=1\n[1,0]<stdout>:Epoch 1\n[1,1]<stdout>:Epoch 2\n[1,0]<stdout>:loss=1\nEpoch 3\n[1,1]<stdout>:loss=2\n",
+                "[1,2]<stdout>:Epoch x\n[1,2]<stdout>:loss=3\nalgo-1-x  | Epoch 4\nalgo-2-x  | Epoch 5\nloss=4\n",
+                "algo-1-x  | loss=5\nalgo-2-x  | loss=6\n2019-04-30T02:12:41Z stdout F Epoch 6\n",
+                "2019-04-30T02:12:42Z stderr F [1,0]<stdout>:loss=7\n2019-04-30T02:12:43Z stderr F loss=8\n",
+            )
+            .into(),
+            concat!(
                 "2023-05-19T21:07:06.123Z loss=1\n2023-05-19T21:07:07.123Z Epoch 3\nloss=2\rloss=3\n",
                 "algo-1-x  | loss=4\n\x1b[34mloss=5\nloss=6\x1b[0m\n[1,3]<stdout>:loss=7\n",
                 "2019-04-30T02:12:41Z stdout P lo\n2019-04-30T02:12:42Z stderr F acc=1\n",
@@ -408,6 +417,35 @@ mod tests {
                 assert_eq!(found, expected, "restarts, {how}");
             }
         }
+    }
+
+    #[test]
+    fn events_that_were_asked_for_go_on_in_their_messages() {
+        let messages =
+            ["Epoch 1", "loss=1\\nloss=2", "", "[1,0]<stdout>:Epoch 2", "loss=x\\n", "[1,0]<stdout>:loss=3 é"];
+        let event =
+            |(at, message): (usize, &&str)| format!("{{\"timestamp\": {}, \"message\": \"{message}\"}}\n", at * 1000);
+        let events: Vec<String> = messages.iter().cycle().take(40).enumerate().map(event).collect();
+        let matcher = matcher();
+        let (expected, report) = whole(&matcher, events.concat().as_bytes(), Envelope::Events);
+        for step in 1..7 {
+            let (mut position, mut batches, mut records) = (Position::default(), Vec::new(), 0);
+            for page in events.chunks(step) {
+                let mut follower = new(&matcher, Envelope::Events);
+                follower.add_source("a");
+                follower.resume(0, &position);
+                follower.push(page.concat().as_bytes()).unwrap();
+                position = follower.suspend().unwrap();
+                records += follower.report().records;
+                batches.extend(std::iter::from_fn(|| follower.flush()));
+            }
+            assert_eq!((rows(&batches), records), (expected.clone(), report.records), "pages of {step}");
+        }
+        let mut follower = new(&matcher, Envelope::Events);
+        follower.add_source("a");
+        follower.resume(0, &Position::default());
+        follower.push(&events[0].as_bytes()[..9]).unwrap();
+        assert!(matches!(follower.suspend(), Err(TurnError::Document)), "half an event");
     }
 
     #[test]

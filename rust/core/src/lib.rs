@@ -66,12 +66,13 @@ mod timestamp;
 mod unit;
 mod value;
 
-pub use context::{CarriedContext, ContextColumn, ContextType, ContextValue, MAX_CONTEXT_COLUMNS};
+pub use context::{CarriedContext, CarriedValue, ContextColumn, ContextType, ContextValue, MAX_CONTEXT_COLUMNS};
 pub use decoder::{Decoder, Reader};
 pub use definition::{Definition, DefinitionSet, Group, MAX_DEFINITIONS, MAX_PATTERN_BYTES, Matches, Pattern};
 pub use dialect::{Syntax, SyntaxKind, Warning};
 pub use envelope::Envelope;
 pub use error::{Error, ErrorKind};
+pub use event::Origin;
 pub use extract::{EnvelopeOptions, ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
 pub use follow::{Follower, Position, TurnError};

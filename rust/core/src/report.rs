@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    context::{Carried, ContextTally, ContextValue},
+    context::{Carried, ContextTallies},
     definition::DefinitionSet,
     value::Reject,
 };
@@ -40,6 +40,11 @@ impl Example {
     pub(crate) fn new(source: i32, line: u64, text: &str) -> Self {
         Self { source: source as usize, line, text: shorten(text).to_owned() }
     }
+
+    /// With so many lines before those that it counts.
+    fn rebased(self, line_base: u64) -> Self {
+        Self { line: self.line + line_base, ..self }
+    }
 }
 
 /// The text, cut to what an example shows.
@@ -66,8 +71,16 @@ impl Counted {
     pub(crate) fn merge(&mut self, other: Counted, line_base: u64) {
         self.count += other.count;
         if self.example.is_none() {
-            self.example = other.example.map(|example| Example { line: example.line + line_base, ..example });
+            self.example = other.example.map(|example| example.rebased(line_base));
         }
+    }
+
+    /// The same where the other cases may come from before some of these.
+    pub(crate) fn merge_earliest(&mut self, other: Counted, line_base: u64) {
+        self.count += other.count;
+        let theirs = other.example.map(|example| example.rebased(line_base));
+        let mine = self.example.take();
+        self.example = mine.into_iter().chain(theirs).min_by_key(|example| (example.source, example.line));
     }
 }
 
@@ -194,7 +207,7 @@ impl DefinitionReport {
             *mine += theirs;
         }
         for (mine, theirs) in self.reject_examples.iter_mut().zip(other.reject_examples) {
-            let rebased = theirs.into_iter().map(|example| Example { line: example.line + line_base, ..example });
+            let rebased = theirs.into_iter().map(|example| example.rebased(line_base));
             mine.extend(rebased.take(EXAMPLES - mine.len()));
         }
         self.trimmed.merge(other.trimmed, line_base);
@@ -268,7 +281,7 @@ pub(crate) struct Tally {
     pub raw_controls: bool,
     pub definitions: Vec<(usize, DefinitionReport)>,
     pub rejects: Vec<RejectedText>,
-    pub context: Vec<ContextTally>,
+    pub context: ContextTallies,
     /// Rows of lines that lack what the wrapping puts there, and events that had to be taken as they are.
     pub foreign: u64,
     /// Rows with a time that clocks showed twice or never.
@@ -351,7 +364,7 @@ impl Report {
             current: SourceReport::default(),
             found_in_current: vec![false; definitions.len()],
             missing: (0..definitions.len()).collect(),
-            carried: Carried::new(definitions.context().len()),
+            carried: Carried::default(),
         }
     }
 
@@ -384,9 +397,9 @@ impl Report {
         self.elapsed.get_or_insert(self.started.elapsed());
     }
 
-    /// The value of each context column before the unit whose rows come now.
-    pub(crate) fn carried(&self) -> &[Option<ContextValue>] {
-        self.carried.values()
+    /// What context columns carry to the unit whose rows come now.
+    pub(crate) fn carried(&self) -> &Carried {
+        &self.carried
     }
 
     /// Adds a unit that ended; `line_base` counts the lines of its source before it.

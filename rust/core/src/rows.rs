@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::context::{ContextType, ContextValue};
+use crate::{
+    context::{ContextType, ContextValue},
+    event::Origin,
+};
 
 /// Lists of points that are kept for reuse: what one thread may be ahead.
 const MAX_SPARE: usize = 64;
@@ -112,8 +115,8 @@ struct Run {
 pub(crate) enum Holds {
     Null,
     Value(ContextValue),
-    /// What was carried to the unit: only the consumer knows it.
-    Open,
+    /// What was carried to the unit for records of this origin: only the consumer knows it.
+    Open(Arc<Origin>),
 }
 
 impl Runs {

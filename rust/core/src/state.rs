@@ -123,8 +123,8 @@ impl State {
 
     /// Starts a source, which was last written to at `written`, in microseconds.
     pub fn begin(&mut self, source: usize, label: &str, written: Option<i64>) {
-        self.context.take_tally();
         self.events.begin(label, written);
+        self.context.begin(self.events.own_origin());
         self.tally = Tally { encoding: "utf-8", compression: "none", envelope: "plain", ..Tally::default() };
         self.source = source as i32;
         self.offset = 0;
@@ -180,7 +180,10 @@ impl State {
         } else {
             self.count_controls(block, &survey.census, framing.terminal);
         }
-        let wrapped = Wrapped { envelope: self.events.envelope(), is_open: self.events.is_open() };
+        // Where there is no context it does not matter.
+        let is_mixed = self.context.is_wanted() && self.events.is_mixed(block, self.offset);
+        self.context.go_home();
+        let wrapped = Wrapped { envelope: self.events.envelope(), is_open: self.events.is_open(), is_mixed };
         let (line, offset) = (self.line, self.offset);
         let mut visit = Visit {
             counted: 0,
@@ -308,6 +311,11 @@ impl Visitor for Visit<'_, '_> {
         record.len() as u64 <= limit / 2 || self.state.source_len(&block[record.clone()]) <= limit
     }
 
+    fn look_at(&mut self, record: &Range<usize>) {
+        let origin = self.state.events.origin(self.block, record.start, self.state.offset);
+        self.state.context.go_to(origin);
+    }
+
     fn context(&mut self, record: &Range<usize>, column: usize, found: Option<InText<'_>>) -> bool {
         let text = found.map(|(text, group)| group.map(|group| &text.text[group]));
         let example = example(self.state, self.survey, record, text.flatten());
@@ -322,6 +330,13 @@ impl Visitor for Visit<'_, '_> {
 
     fn nothing_before(&mut self, column: usize) {
         self.state.context.nothing_before(column);
+    }
+
+    fn context_passed(&mut self, record: &Range<usize>, column: usize, (text, group): InText<'_>) {
+        let origin = self.state.events.origin(self.block, record.start, self.state.offset);
+        let text = group.map(|group| &text.text[group]);
+        let example = example(self.state, self.survey, record, text);
+        self.state.context.passed(origin, column, text, example);
     }
 
     fn found(&mut self, record: &Range<usize>, text: &Text<'_>, found: &Match<'_>) -> bool {
@@ -454,7 +469,7 @@ impl State {
         if self.more {
             self.more_columns(text, found);
         }
-        if self.origin || (!self.is_blank && self.event.is_named()) {
+        if self.origin || (!self.is_blank && self.event.origin.is_known()) {
             self.origin_columns(text, found);
         }
     }
@@ -490,14 +505,14 @@ impl State {
     /// `job`, `host`, `stream` and `rank`: a label fills them, else what is known of the event.
     #[inline(never)]
     fn origin_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
-        let (metric, rows, names) = (&self.metrics[found.metric], &mut self.rows, &self.event.names);
+        let (metric, rows, origin) = (&self.metrics[found.metric], &mut self.rows, &self.event.origin);
         let row = rows.points.len() - 1;
         let label = |group: Option<usize>| Some(&text.text[found.group(group?)?]);
-        let told = [&names.job, &names.host, &names.stream];
+        let told = [&origin.job, &origin.host, &origin.stream];
         for ((column, group), told) in rows.origin.iter_mut().zip(metric.origin).zip(told) {
             column.add_text(row, label(group).or(told.as_deref()));
         }
         let rank = label(metric.rank).and_then(|rank| rank.trim().parse::<i32>().ok());
-        rows.rank.add_number(row, rank.or(self.event.rank).map(i64::from));
+        rows.rank.add_number(row, rank.or(origin.rank).map(i64::from));
     }
 }

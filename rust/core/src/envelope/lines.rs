@@ -91,6 +91,9 @@ pub(crate) fn operator(line: &[u8]) -> Option<Prefix> {
     Some(Prefix { message, time: time..end, host, stream, ..Prefix::default() })
 }
 
+/// What stands in every prefix that [`mpi`] reads.
+pub(crate) const MPI_MARK: &[u8] = b"]<std";
+
 /// `[1,mpirank:8,algo-2]<stderr>:` or `[1,8]<stdout>:`: the prefix's length, the rank, and the host if it is told.
 pub(crate) fn mpi(message: &[u8]) -> Option<(usize, i32, Option<&str>)> {
     let inside = message.strip_prefix(b"[")?;

@@ -14,7 +14,7 @@ mod pieces;
 use std::ops::Range;
 
 pub(crate) use detect::{HEAD, detect, enough};
-pub(crate) use lines::{ends_colour, mpi};
+pub(crate) use lines::{MPI_MARK, ends_colour, mpi};
 pub(crate) use names::Names;
 pub(crate) use pieces::{Piece, Told, Unwrapped, Unwrapper};
 
@@ -108,6 +108,16 @@ impl Envelope {
     /// Whether lines have a prefix that is no part of the message.
     pub(crate) fn is_stripped(self) -> bool {
         matches!(self, Envelope::CloudWatchExport | Envelope::CloudWatchTail | Envelope::Compose | Envelope::Operator)
+    }
+
+    /// Whether lines have a prefix that tells a host or a stream.
+    pub(crate) fn tells_names(self) -> bool {
+        matches!(self, Envelope::CloudWatchTail | Envelope::Compose | Envelope::Notebook | Envelope::Operator)
+    }
+
+    /// Whether all of it is of one container, whose outputs are what it tells of streams.
+    pub(crate) fn is_of_container(self) -> bool {
+        matches!(self, Envelope::DockerJson | Envelope::Cri)
     }
 
     /// What a line begins with, if that is what this wrapping puts there.

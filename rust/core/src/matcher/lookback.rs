@@ -3,6 +3,8 @@
 //! Nothing is looked up before a record with definitions to try needs it, and no record twice, so that a column
 //! whose pattern matches everywhere costs next to nothing. Where its patterns have literals, the survey has found
 //! the records that can match; else all of them are looked at, backwards.
+//!
+//! That is for records of one origin. Where several mix, `sweep` looks at the records in their order.
 
 use std::ops::Range;
 
@@ -37,6 +39,8 @@ pub(crate) struct Wrapped {
     pub envelope: Envelope,
     /// Whether the block begins within a line.
     pub is_open: bool,
+    /// Whether its records may be of several origins.
+    pub is_mixed: bool,
 }
 
 impl Wrapped {
@@ -66,10 +70,10 @@ pub(super) struct Place {
 }
 
 /// Where a record begins, or the block ends.
-struct Edge {
-    at: usize,
+pub(super) struct Edge {
+    pub at: usize,
     /// How many of the block's literals stand before it.
-    hits: usize,
+    pub hits: usize,
 }
 
 /// One thread's memory of what it looked at.
@@ -77,7 +81,9 @@ struct Edge {
 pub(super) struct Lookback {
     /// Of each column the record from which on none was looked at.
     searched: Vec<usize>,
-    normalizer: Normalizer,
+    /// The same of all columns, where origins mix.
+    pub swept: usize,
+    pub normalizer: Normalizer,
     records: Vec<Range<usize>>,
 }
 
@@ -86,6 +92,7 @@ impl Lookback {
     pub fn begin(&mut self, columns: usize) {
         self.searched.clear();
         self.searched.resize(columns, 0);
+        self.swept = 0;
     }
 }
 
@@ -106,9 +113,19 @@ impl Matcher {
         visitor: &mut impl Visitor,
     ) {
         let tasks = tasks.context();
+        let is_exhaustive = self.strategy == Strategy::Exhaustive;
+        let is_mixed = is_exhaustive || surveyed.wrapped.is_mixed;
+        if is_mixed {
+            if !is_exhaustive {
+                let end = Edge { at: place.record.start, hits: place.hits.start };
+                self.sweep(lookback, captures, search, surveyed, end, visitor);
+                lookback.swept = place.next;
+            }
+            visitor.look_at(record);
+        }
         for column in 0..self.context.len() {
             let found = self.context[column].clone().find_map(|id| {
-                if self.strategy == Strategy::Exhaustive || self.is_without_literal(id) {
+                if is_exhaustive || self.is_without_literal(id) {
                     return self.first_group(captures, id, text.text, None);
                 }
                 let mine = tasks.iter().skip_while(|task| (task.metric as MetricId) < id);
@@ -118,7 +135,7 @@ impl Matcher {
                 if count == 0 { None } else { self.first_group(captures, id, text.text, places) }
             });
             let fits = visitor.context(record, column, found.map(|group| (text, group)));
-            if self.strategy == Strategy::Exhaustive {
+            if is_mixed {
                 continue;
             }
             if !fits {
@@ -132,6 +149,10 @@ impl Matcher {
     /// Tells the visitor what the block's last records say, for the next block.
     pub(super) fn end_block(&self, cache: &mut Cache, surveyed: &Surveyed<'_>, visitor: &mut impl Visitor) {
         let Cache { lookback, captures, search, .. } = cache;
+        if surveyed.wrapped.is_mixed {
+            let end = Edge { at: surveyed.block.len(), hits: surveyed.hits.len() };
+            return self.sweep(lookback, captures, search, surveyed, end, visitor);
+        }
         for column in 0..self.context.len() {
             let end = Edge { at: surveyed.block.len(), hits: surveyed.hits.len() };
             self.look_back(lookback, captures, search, surveyed, column, end, visitor);
@@ -235,13 +256,13 @@ impl Matcher {
         false
     }
 
-    fn is_without_literal(&self, id: MetricId) -> bool {
+    pub(super) fn is_without_literal(&self, id: MetricId) -> bool {
         self.definitions.all_patterns()[id].literals.is_empty()
     }
 
     /// The group of a pattern's first match in a text, given where its literal stands if that is known: None where
     /// it does not match, `Some(None)` where the group takes no part.
-    fn first_group(
+    pub(super) fn first_group(
         &self,
         captures: &mut Captures,
         id: MetricId,

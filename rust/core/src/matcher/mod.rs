@@ -15,6 +15,7 @@ mod nonempty;
 mod quick;
 mod search;
 mod shape;
+mod sweep;
 mod tasks;
 mod walk;
 
@@ -155,13 +156,18 @@ pub(crate) trait Visitor {
     fn admits(&mut self, record: &Range<usize>, block: &[u8]) -> bool;
     /// Whether a record is short enough to be matched.
     fn fits(&self, record: &Range<usize>, block: &[u8]) -> bool;
+    /// Gets to know of whose record the one at hand is, where origins mix; before what it says of context columns.
+    fn look_at(&mut self, record: &Range<usize>);
     /// What the record at hand says of a context column: where its pattern matches, the text and the group in it.
     /// Before anything is found in the record. Whether it is a value of the column.
     fn context(&mut self, record: &Range<usize>, column: usize, found: Option<InText<'_>>) -> bool;
-    /// What a record before the one at hand says of a context column, the nearest first. Whether it is a value.
+    /// What a record before the one at hand says of a context column, the nearest first; all of one origin. Whether
+    /// it is a value.
     fn context_before(&mut self, record: &Range<usize>, column: usize, found: InText<'_>) -> bool;
     /// No record that was not looked at before has a value of the column.
     fn nothing_before(&mut self, column: usize);
+    /// What a record says of a context column that was passed over where origins mix, in their order.
+    fn context_passed(&mut self, record: &Range<usize>, column: usize, found: InText<'_>);
 }
 
 /// A text and a group in it that may have taken no part.
@@ -260,6 +266,7 @@ impl Matcher {
             prefilter.confirm(block, &survey.places, &mut hits);
             joins::find(prefilter, block, survey, &mut joins);
         }
+        let wrapped = Wrapped { is_mixed: wrapped.is_mixed || search.is_mixed(&hits), ..wrapped };
         let surveyed = Surveyed { block, survey, hits: &hits, joins: &joins, wrapped };
         if self.always.is_empty() {
             self.candidates(cache, &surveyed, visitor);

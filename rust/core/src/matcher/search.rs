@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use crate::{
     definition::{DefinitionSet, MetricId},
-    prefilter::Prefilter,
+    envelope::MPI_MARK,
+    prefilter::{Hit, Prefilter},
 };
 
 /// After the first time literals are judged again when four times as many bytes were seen, up to this.
@@ -17,6 +18,8 @@ const MAX_INTERVAL: u64 = 64 << 20;
 const MIN_MATCHES: u64 = 50;
 /// Fewer candidates than one in so many bytes cost next to nothing.
 const RARE: u64 = 16 << 10;
+/// Stands for no definition, where a literal is searched for that belongs to none.
+const NOBODY: u32 = u32::MAX;
 
 /// The literals of all definitions that are searched for by some.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(super) struct Search {
     choices: Vec<u8>,
     /// The literals that no definition is searched for by, only context columns.
     context_only: Vec<bool>,
+    /// The literal that tells of records of several origins, where there are context columns.
+    mark: Option<u32>,
 }
 
 impl Search {
@@ -41,6 +46,7 @@ impl Search {
             first_user: vec![0],
             choices: vec![0; definitions],
             context_only: Vec::new(),
+            mark: None,
         }
     }
 
@@ -51,6 +57,11 @@ impl Search {
             let literals = pattern.literals.get(usize::from(*choice)).into_iter().flatten();
             pairs.extend(literals.map(|literal| (literal.clone(), id as u32)));
         }
+        let (context, patterns) = (definitions.len() as u32, definitions.all_patterns().len() as u32);
+        let tells_origin = |literal: &Vec<u8>| context < patterns && literal == MPI_MARK;
+        if context < patterns {
+            pairs.push((MPI_MARK.into(), NOBODY));
+        }
         pairs.sort_unstable();
         pairs.dedup();
         let (mut literals, mut users, mut first_user) = (Vec::<Vec<u8>>::new(), Vec::new(), Vec::new());
@@ -59,13 +70,20 @@ impl Search {
                 literals.push(literal);
                 first_user.push(users.len() as u32);
             }
-            users.push(id);
+            if id != NOBODY {
+                users.push(id);
+            }
         }
         first_user.push(users.len() as u32);
-        let context = definitions.len() as u32;
         let of_literal = first_user.windows(2).map(|range| &users[range[0] as usize..range[1] as usize]);
         let context_only = of_literal.map(|users| users.iter().all(|user| *user >= context)).collect();
-        Self { prefilter: Prefilter::new(&literals), users, first_user, choices, context_only }
+        let mark = literals.iter().position(tells_origin).map(|mark| mark as u32);
+        Self { prefilter: Prefilter::new(&literals), users, first_user, choices, context_only, mark }
+    }
+
+    /// Whether one of the literals tells that records may be of several origins.
+    pub fn is_mixed(&self, hits: &[Hit]) -> bool {
+        self.mark.is_some_and(|mark| hits.iter().any(|hit| hit.literal == mark))
     }
 
     /// Whether a literal belongs to context columns alone.
