@@ -344,8 +344,8 @@ def test_file_objects_iterables_and_labels(log):
     assert sorted((row["source"], row["value"]) for row in found) == [("x", 3), ("y", 1), ("y", 2)]
     with pytest.raises(TypeError, match="bytes do not grow"):
         ms.follow(b"loss=1", LOSS)
-    with pytest.raises(NotImplementedError, match="remote"):
-        ms.follow("s3://bucket/log", LOSS)
+    with pytest.raises(ValueError, match="cannot be followed"):
+        ms.follow("http://host/log", LOSS)
 
 
 # The state

@@ -15,7 +15,9 @@ def follow(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...", help="Log files, also ones to come, globs, directories, or -."
+            metavar="SOURCE...",
+            help="Log files, also ones to come, globs, directories, -, cloudwatch-logs:GROUP, "
+            "sagemaker:JOB, sagemaker-tuning:NAME.",
         ),
     ],
     definitions: options.Definitions = None,
@@ -36,7 +38,9 @@ def follow(
     rotate_wait: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="A rotated log has ended when it did not grow for so long."
+            metavar="SECONDS",
+            help="A rotated log has ended when it did not grow for so long; the logs of a job that "
+            "has ended, when nothing came for three times as long.",
         ),
     ] = 5.0,
     fail_if: options.FailIf = None,
@@ -52,7 +56,8 @@ def follow(
 ) -> None:
     """Read logs from their beginning, then as they grow, through rotations.
 
-    Ends at SIGTERM, at Ctrl-C, with --until-idle, or when every pipe has ended. Parquet parts
+    Ends at SIGTERM, at Ctrl-C, with --until-idle, or when every pipe and job has ended. A job's
+    own definitions are taken where no others are given. Parquet parts
     (-o DIR/) and FILE.jsonl with --state hold each row once, whatever happens in between; any
     other output can see rows again after a crash. Without -o: a live table on a terminal, JSON
     lines in a pipe.
@@ -71,7 +76,7 @@ def follow(
             raise typer.BadParameter("-p auto reads logs twice, so it is no preset to follow with")
         with collect_warnings(seen), shared.orderly_end(ended):
             presets = DefinitionSet.preset(*preset) if preset else None
-            checked = load_definitions(definitions or [], metric or [], presets)
+            checked = load_definitions(definitions or [], metric or [], presets, sources)
             conditions.check_names(one.name for one in checked)
 
             def is_enough(live: metricsieve.Follow) -> bool:

@@ -1,8 +1,9 @@
 """Where the bytes of a live source come from: the protocols that the loop reads through.
 
 Principal types: `Feed`, one continuous run of bytes (a generation of a file, a pipe), and `Watch`,
-what a user names, which finds feeds. `_files` and `_streams` implement them; a remote source is one
-more module that does. The loop of `_follow` reads feeds in turns and asks watches for new ones.
+what a user names, which finds feeds. `_files`, `_streams` and `_log_watch` implement them; another
+kind of source is one more module that does. The loop of `_follow` reads feeds in turns and asks
+watches for new ones.
 """
 
 from __future__ import annotations
@@ -121,25 +122,37 @@ class Watch(Protocol):
     """What a user named: finds feeds, now and later.
 
     Attributes:
-        label: what the `source` column says.
+        label: what the `source` column says; of several sources what an error is told of.
+        path: what the state calls it.
+        labels: of the sources that are known.
         rotated: feeds whose name went to another file.
         truncated: feeds that were cut off by a truncation.
         changed: whether the state should know of it before anything more is read.
     """
 
     label: str
+    path: str
     rotated: int
     truncated: int
     changed: bool
+
+    @property
+    def labels(self) -> list[str]: ...
+
+    def begin(self) -> None:
+        """Find what is there now, without reading it; after `restore`."""
 
     def poll(self) -> Iterable[Feed]:
         """The feeds that may have something to read."""
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from what `describe` said in an earlier run; before the first `poll`."""
+        """Go on from a part of what `entries` gave in an earlier run; before the first `poll`."""
 
-    def describe(self) -> dict[str, Any] | None:
-        """What the state keeps; None where there is nothing to go on from."""
+    def entries(self) -> list[dict[str, Any]]:
+        """What the state keeps; nothing where there is nothing to go on from."""
+
+    def stop(self) -> None:
+        """End a wait, if there is one."""
 
     def descriptors(self) -> list[int]:
         """File descriptors that tell when there is more; none where only polling helps."""

@@ -459,16 +459,25 @@ class FileWatch:
                     return path
         return None
 
-    def describe(self) -> dict[str, Any]:
-        """What the state keeps."""
+    def entries(self) -> list[dict[str, Any]]:
+        """What the state keeps: one of it."""
         feeds = sorted(self._all(), key=lambda feed: feed.generation)
-        return {
+        entry = {
             "path": self.path,
             "label": self.label,
             "next": self._next,
             "since": self._since,
             "files": [feed.describe() for feed in feeds],
         }
+        return [entry]
+
+    def stop(self) -> None:
+        """Nothing: it never waits."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Its own."""
+        return [self.label]
 
     def _finish(self, feed: FileFeed) -> None:
         if feed not in self._old:

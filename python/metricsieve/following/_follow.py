@@ -24,7 +24,7 @@ from metricsieve._report import Report
 from metricsieve.exceptions import ScanUsedError, SourceWarning
 from metricsieve.following._feed import Feed, Replaced, Turn, Unreadable, Watch
 from metricsieve.following._outputs import Output, check_outputs, is_directory, open_outputs
-from metricsieve.following._parts import PartsOutput, source_name
+from metricsieve.following._restart import restore
 from metricsieve.following._state import State
 from metricsieve.following._watches import Watches
 
@@ -71,8 +71,10 @@ def follow(
     end; `source` stays the name it had, `offset` and `line` begin anew.
 
     Args:
-        sources: a path, glob, directory, `"-"`, a binary file object, an iterable of bytes, or a
-            list or mapping of these. Files may appear later.
+        sources: a path, glob, directory, `"-"`, a binary file object, an iterable of bytes,
+            `"cloudwatch-logs:GROUP"`, `CloudWatchLogs`, `"sagemaker:JOB"`,
+            `"sagemaker-tuning:NAME"`, or a list or mapping of these. Files and log streams may
+            appear later.
         definitions: a `DefinitionSet` or what it takes.
         sinks: where points go beside the iteration: a directory for Parquet parts (a path that
             ends in `/` or exists), a `.jsonl` file that is appended to, `"-"`, any other file
@@ -84,7 +86,8 @@ def follow(
             `Follow` after each look, says so. None follows until `stop`.
         reset: forget what the state directory says.
         commit_every: seconds between two commits, so the age of the youngest part.
-        rotate_wait: a rotated log has ended when it did not grow for so many seconds.
+        rotate_wait: a rotated log has ended when it did not grow for so many seconds; the logs of
+            a SageMaker job that has ended, when nothing came for three times as many.
         context: as for `scan`.
         envelope: as for `scan`; `"auto"` decides by the first 64 lines, or by fewer when a log
             rests before it has so many. `"cloudwatch-json"` cannot be followed.
@@ -105,8 +108,11 @@ def follow(
         DefinitionError: with every problem of the definitions.
         StateError: the state is in use, damaged, or of other definitions.
         SinkError: an output cannot be opened.
+        SourceError: a service refuses to describe a job.
+        FileNotFoundError: there is no such job.
         TypeError: something that is no source or no sink.
-        ValueError: an option's value; or a file that is written whole together with a state.
+        ValueError: an option's value; a source that does not grow; or a file that is written
+            whole together with a state.
 
     Example:
         >>> lines = iter([b"loss=0.5\\nlo", b"ss=0.25\\n"])
@@ -222,49 +228,17 @@ class Follow:
             if state is not None:
                 self._state = State(state, rows_hash, reset=reset)
             self._outputs = open_outputs(sinks, self._schema, rows_hash, self._state)
-            self._restore()
+            if self._state is not None:
+                restore(self._state, self._outputs, self._watches)
+            self._watches.begin()
+            if self._state is not None:
+                self._commit()
             for watch in self._watches:
-                self._index(watch.label)
+                for label in watch.labels:
+                    self._index(label)
         except BaseException:
             self.close()
             raise
-
-    # Going on where an earlier run ended
-
-    def _restore(self) -> None:
-        state = self._state
-        if state is None:
-            self._watches.begin()
-            return
-        try:
-            saved = {one["path"]: one for one in state.sources}
-            known: dict[tuple[str, int], int] = {}
-            forgotten: dict[str, int] = {}
-            for one in state.sources:
-                name = source_name(one["label"])
-                generations = [file["generation"] for file in one["files"]]
-                forgotten[name] = min(generations, default=one["next"])
-                for file in one["files"]:
-                    known[name, file["generation"]] = file["part_start"]
-            for output in self._outputs:
-                if not isinstance(output, PartsOutput):
-                    continue
-                if len(self._outputs) == 1:
-                    for newer in output.saved(known, forgotten):
-                        _merge(saved, newer)
-                    self._watches.number_streams(output.next_generation)
-                elif not state.is_new:
-                    output.remove_after(known)
-                elif not output.is_empty:
-                    raise state.refuse(
-                        f"{output.path} holds parts that this state knows nothing of, and other "
-                        "outputs would lack their rows: write to another directory"
-                    )
-            self._watches.restore(list(saved.values()))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise state.refuse(f"state.json makes no sense: {error!r}") from None
-        self._watches.begin()
-        self._commit()
 
     # What users see
 
@@ -300,6 +274,7 @@ class Follow:
     def stop(self) -> None:
         """End in order after the turn at hand; for signal handlers and other threads, too."""
         self._stopping = True
+        self._watches.stop()
         with contextlib.suppress(OSError, ValueError):
             os.write(self._waker, b"x")
 
@@ -488,7 +463,7 @@ class Follow:
                 for output in self._outputs
                 if (path := getattr(output, "path", None)) is not None
             }
-            self._state.write(self._watches.describe(), marks)
+            self._state.write(self._watches.entries(), marks)
         for watch in self._watches:
             watch.changed = False
         self._dirty = False
@@ -521,14 +496,3 @@ class Follow:
             text = f"{failed[0].source}: {failed[0].error}"
             more = f" (and {len(failed) - 1:,} more sources)" if len(failed) > 1 else ""
             warnings.warn(text + more, SourceWarning, stacklevel=3)
-
-
-def _merge(saved: dict[str, dict[str, Any]], newer: dict[str, Any]) -> None:
-    """Take over what a part knows of its source, where that is more than the state does."""
-    path, file = newer["path"], newer["file"]
-    fresh = {"path": path, "label": newer["label"], "next": 0, "since": None, "files": []}
-    source = saved.setdefault(path, fresh)
-    others = [one for one in source["files"] if one["generation"] != file["generation"]]
-    mine = [one for one in source["files"] if one["generation"] == file["generation"]]
-    if not mine or mine[0]["offset"] < file["offset"]:
-        source["files"] = sorted([*others, file], key=lambda one: int(one["generation"]))

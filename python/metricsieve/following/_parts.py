@@ -177,9 +177,16 @@ class PartsOutput:
         assert isinstance(found, dict)
         return found
 
-    def remove_after(self, known: Mapping[tuple[str, int], int]) -> None:
-        """Remove parts that reach further than the state: other outputs lack their rows."""
+    def remove_after(
+        self, known: Mapping[tuple[str, int], int], *, only: str | None = None
+    ) -> None:
+        """Remove parts, or those of one source, that reach further than the state.
+
+        Other outputs lack their rows, or the rows come again.
+        """
         for part in self._parts:
+            if only is not None and part.source != only:
+                continue
             if part.end > known.get((part.source, part.generation), 0):
                 with sink_errors(self.path):
                     os.unlink(os.path.join(self.path, part_name(part)))

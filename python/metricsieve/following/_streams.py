@@ -139,8 +139,23 @@ class StreamWatch:
     def restore(self, saved: dict[str, Any]) -> None:
         """Nothing: an earlier run's stream is gone."""
 
+    def entries(self) -> list[dict[str, Any]]:
+        """Nothing either."""
+        return []
+
     def describe(self) -> None:
         """Nothing: a stream cannot be read again."""
+
+    def begin(self) -> None:
+        """Nothing: it is open."""
+
+    def stop(self) -> None:
+        """Nothing: the loop waits for it."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Its own."""
+        return [self.label]
 
     def close(self) -> None:
         """Let go of the stream."""

@@ -16,9 +16,11 @@ from metricsieve import _sources
 from metricsieve.following._feed import Feed, Watch
 from metricsieve.following._file_watch import FileWatch
 from metricsieve.following._known import Registry
+from metricsieve.following._log_watch import LogWatch
 from metricsieve.following._rotation import base_of
 from metricsieve.following._streams import of_descriptor, of_object
-from metricsieve.sources._urls import is_remote
+from metricsieve.sources._remote import RemoteSources
+from metricsieve.sources._urls import is_remote, remote_source
 
 
 class Watches:
@@ -30,7 +32,9 @@ class Watches:
 
     Raises:
         TypeError: something that is no source.
-        NotImplementedError: a URL.
+        ValueError: something that does not grow.
+        FileNotFoundError: a file or a job that does not exist.
+        SourceError: a service refuses to describe a job.
     """
 
     def __init__(self, sources: Any, *, rotate_wait: float) -> None:
@@ -55,12 +59,19 @@ class Watches:
                 self._add(one, label if label is None or len(source) == 1 else f"{label}/{number}")
         elif isinstance(source, (str, os.PathLike)):
             self._add_path(os.fsdecode(os.fspath(source)), label)
+        elif isinstance(source, RemoteSources):
+            self._add_remote(source, label)
         elif isinstance(source, (bytes, bytearray, memoryview)):
             raise TypeError("bytes do not grow: scan them; to follow a file, give its path as text")
         else:
             resolved = _sources.resolve([source])[0]
             self._fixed.append(of_object(label or f"<stream:{self._streams}>", resolved.object))
             self._streams += 1
+
+    def _add_remote(self, sources: RemoteSources, label: str | None) -> None:
+        watch = LogWatch(sources, label, wait=self._rotate_wait)
+        if watch.path not in {getattr(one, "path", None) for one in self._fixed}:
+            self._fixed.append(watch)
 
     def _add_path(self, path: str, label: str | None) -> None:
         if path == "-":
@@ -72,7 +83,8 @@ class Watches:
         if "\0" in path:
             raise ValueError(f"a path cannot hold a NUL character: {path!r}")
         if is_remote(path) and not os.path.exists(path):
-            raise NotImplementedError(f"remote sources cannot be followed yet: {path}")
+            self._add_remote(remote_source(path), label)
+            return
         try:
             mode = os.stat(path).st_mode
         except OSError:
@@ -110,16 +122,16 @@ class Watches:
         for watch in list(self):  # those that are known first: what they opened is no new log
             for feed in watch.poll():
                 yield watch, feed
-        for watch in self._find():
-            for feed in watch.poll():
-                yield watch, feed
+        for found in self._find():
+            for feed in found.poll():
+                yield found, feed
 
     def begin(self) -> None:
         """Find what is there now, without reading it."""
-        for watch in self._files.values():
-            watch.find_saved()
+        for file in self._files.values():
+            file.find_saved()
         self._find()
-        for watch in self._files.values():
+        for watch in self:
             watch.begin()
 
     def _find(self) -> list[FileWatch]:
@@ -143,14 +155,17 @@ class Watches:
         return found
 
     def restore(self, saved: list[dict[str, Any]]) -> None:
-        """Go on from what `describe` said in an earlier run.
+        """Go on from what `entries` gave in an earlier run.
 
         Raises:
             KeyError: it is not complete.
         """
         for one in saved:
             path = one["path"]
-            if path in self._files or self._finders:
+            groups = [watch for watch in self._fixed if watch.path == one.get("group", path)]
+            if groups:
+                groups[0].restore(one)
+            elif path in self._files or self._finders:
                 self._file(path, one["label"], must_exist=False).restore(one)
                 self._restored = True
 
@@ -160,18 +175,18 @@ class Watches:
             for feed in watch.open_feeds():
                 feed.generation = next_generation(feed.label)
 
-    def describe(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, Any]]:
         """What the state keeps."""
-        found = (watch.describe() for watch in self)
-        return [one for one in found if one is not None]
+        return [one for watch in self for one in watch.entries()]
 
     def descriptors(self) -> list[int]:
         """What tells that there is more."""
         return [one for watch in self for one in watch.descriptors()]
 
-    def has_blocking(self) -> bool:
-        """Whether a stream without a descriptor is left, which is read without waiting."""
-        return any(not one.over and not one.descriptors() for one in self._fixed)
+    def stop(self) -> None:
+        """End waits for services; for signal handlers and other threads, too."""
+        for watch in self._fixed:
+            watch.stop()
 
     def close(self) -> None:
         """Let go of everything that is open."""

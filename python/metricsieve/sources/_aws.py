@@ -90,6 +90,12 @@ class Service:
         return f"{self._name} {self._options} {self._profile} {id(self._session)}"
 
     @property
+    def place(self) -> str:
+        """Region, address and profile, as far as they were given."""
+        given = [*self._options.values(), self._profile]
+        return "".join(f" ({one})" for one in given if one is not None)
+
+    @property
     def region(self) -> str:
         """The region that is asked."""
         return str(self._client().meta.region_name)

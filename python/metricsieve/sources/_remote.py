@@ -14,10 +14,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from metricsieve._text import shorten
 from metricsieve.exceptions import SourceError
+
+if TYPE_CHECKING:
+    from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
 
 # What is fetched as a whole: the engine decompresses gzip of this size at one go.
 WHOLE_BYTES = 8 << 20
@@ -91,6 +94,37 @@ class RemoteSources(ABC):
             OSError: it cannot be looked for.
         """
 
+    @property
+    def place(self) -> str:
+        """How it is spelt, and what tells it from others in what is kept of it."""
+        return repr(self)
+
+    def live(self) -> tuple[list[Live], bool]:
+        """What of it grows, by now, and whether no more will be added.
+
+        Raises:
+            ValueError: it does not grow.
+            OSError: it cannot be looked for.
+        """
+        raise ValueError(
+            f"{self.place} cannot be followed, only files, pipes, cloudwatch-logs:GROUP and jobs "
+            "of SageMaker can: scan it"
+        )
+
+
+class Live(NamedTuple):
+    """Log streams that grow.
+
+    Attributes:
+        key: what tells them from others of the same source.
+        logs: the streams.
+        has_ended: whether nothing more will be written to them.
+    """
+
+    key: str
+    logs: CloudWatchLogs
+    has_ended: bool
+
 
 class NotFoundError(Exception):
     """A service knows no such thing."""
@@ -108,6 +142,17 @@ def stop_pauses_at(stop: threading.Event) -> None:
     _thread.stop = stop
 
 
+@contextlib.contextmanager
+def pauses_end_at(stop: threading.Event) -> Iterator[None]:
+    """The same for a while."""
+    before: threading.Event | None = getattr(_thread, "stop", None)
+    _thread.stop = stop
+    try:
+        yield
+    finally:
+        _thread.stop = before
+
+
 def pause(seconds: float) -> None:
     """Wait before trying again.
 
@@ -118,7 +163,7 @@ def pause(seconds: float) -> None:
     if stop is None:
         time.sleep(seconds)
     elif stop.wait(seconds):
-        raise SourceError("the scan was closed")
+        raise SourceError("it was stopped")
 
 
 def attempts(seconds: float) -> Iterator[int]:

@@ -18,6 +18,7 @@ from metricsieve.sources._remote import (
     PIECE_BYTES,
     WHOLE_BYTES,
     Content,
+    Live,
     NotFoundError,
     Remote,
     RemoteSources,
@@ -155,6 +156,16 @@ class CloudWatchLogs(RemoteSources):
             late_seconds=late_seconds,
             service=self._service,
         )
+
+    @property
+    def place(self) -> str:
+        """The group with what is taken of it and where it is, as far as that was said."""
+        where = f"?stream-prefix={self._prefix}" if self._prefix else ""
+        return f"cloudwatch-logs:{self._group}{where}{self._service.place}"
+
+    def live(self) -> tuple[list[Live], bool]:
+        """Itself; new streams are found by the tail."""
+        return [Live("", self, False)], False
 
     def of(self, prefix: str) -> Iterator[Remote]:
         """The streams with another prefix, by the same client; raises what `find` does."""

@@ -71,6 +71,11 @@ class HttpFile(Remote, RemoteSources):
         return self._label
 
     @property
+    def place(self) -> str:
+        """The same."""
+        return self._label
+
+    @property
     def identity(self) -> str:
         """The URL with its query, which may name another file."""
         return self._url

@@ -96,6 +96,11 @@ class RemotePath(RemoteSources):
         """The path as a URL."""
         return f"<RemotePath {self._store.label(self._path)}>"
 
+    @property
+    def place(self) -> str:
+        """The path as a URL."""
+        return self._store.label(self._path)
+
     def find(self) -> Iterator[Remote]:
         """Every object of the path, by the bytes of the keys.
 

@@ -11,9 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from metricsieve.sources._aws import Service
-from metricsieve.sources._remote import NotFoundError, Remote, RemoteSources, source_errors
+from metricsieve.sources._remote import (
+    Live,
+    NotFoundError,
+    Remote,
+    RemoteSources,
+    source_errors,
+)
 from metricsieve.sources._times import Time
 from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
+
+_ENDED = ("Completed", "Failed", "Stopped", "Deleted")
 
 # Where SageMaker writes what training jobs print; a stream is `JOB/algo-NUMBER-SECONDS`.
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -61,6 +69,11 @@ class _Job(RemoteSources):
     def __repr__(self) -> str:
         """The spelling on the command line."""
         return f"<{self.spelling}:{self.name}>"
+
+    @property
+    def place(self) -> str:
+        """The spelling, and where the job is, as far as that was said."""
+        return f"{self.spelling}:{self.name}{self._service.place}"
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
@@ -113,6 +126,16 @@ class TrainingJob(_Job):
             status = self.describe().get("TrainingJobStatus", "unknown")
             raise self._no_logs(status) from None
 
+    def live(self) -> tuple[list[Live], bool]:
+        """Its logs, until it has ended.
+
+        Raises:
+            FileNotFoundError: there is no such job.
+            SourceError: the service refuses or fails.
+        """
+        has_ended = self.describe().get("TrainingJobStatus") in _ENDED
+        return [Live(self.name, self.logs(), has_ended)], has_ended
+
 
 class TuningJob(_Job):
     """A hyperparameter tuning job: the logs of all its training jobs."""
@@ -130,8 +153,8 @@ class TuningJob(_Job):
         operation = "describe_hyper_parameter_tuning_job"
         return self._call(operation, HyperParameterTuningJobName=self.name)
 
-    def training_jobs(self) -> Iterator[str]:
-        """The names of its training jobs, the oldest first.
+    def training_jobs(self) -> Iterator[tuple[str, str]]:
+        """The names and statuses of its training jobs, the oldest first.
 
         Raises:
             FileNotFoundError: there is no such job.
@@ -147,7 +170,7 @@ class TuningJob(_Job):
             operation = "list_training_jobs_for_hyper_parameter_tuning_job"
             page = self._call(operation, **parameters)
             for job in page["TrainingJobSummaries"]:
-                yield job["TrainingJobName"]
+                yield job["TrainingJobName"], job.get("TrainingJobStatus", "unknown")
             token = page.get("NextToken")
             if token is None or token == parameters.get("NextToken"):
                 return
@@ -164,7 +187,7 @@ class TuningJob(_Job):
         """
         logs = self._logs(self.name)
         found = False
-        for job in self.training_jobs():
+        for job, _ in self.training_jobs():
             try:
                 for stream in logs.of(f"{job}/"):
                     found = True
@@ -173,3 +196,17 @@ class TuningJob(_Job):
                 continue
         if not found:
             raise self._no_logs(self.describe().get("HyperParameterTuningJobStatus", "unknown"))
+
+    def live(self) -> tuple[list[Live], bool]:
+        """The logs of its training jobs so far, and whether there will be no other job.
+
+        Raises:
+            FileNotFoundError: there is no such job.
+            SourceError: the service refuses or fails.
+        """
+        # Asked first: a job that starts in between is then seen by the next look.
+        has_ended = self.describe().get("HyperParameterTuningJobStatus") in _ENDED
+        jobs = [
+            Live(name, self._logs(name), status in _ENDED) for name, status in self.training_jobs()
+        ]
+        return jobs, has_ended and all(job.has_ended for job in jobs)
