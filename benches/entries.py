@@ -24,6 +24,7 @@ from metricsieve import _engine
 from metricsieve._scan import Scan
 from python_peers import MODULES, longest_literal
 from workloads import MIB, Workload, make
+from wrapped import PREFIXES
 
 HERE = Path(__file__).parent
 PEERS = HERE / "target" / "release" / "peers"
@@ -51,8 +52,15 @@ class Native:
     threads may begin to read at once.
     """
 
-    def __init__(self, workload: Workload, threads: int, strategy: str | None = None) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        threads: int,
+        strategy: str | None = None,
+        envelope: str | None = None,
+    ) -> None:
         self._paths = workload.paths
+        self._envelope = envelope
         self._checked = ms.DefinitionSet(workload.definitions, context=workload.context)
         self._threads = threads
         self._strategy = strategy
@@ -73,6 +81,7 @@ class Native:
             max_record_bytes=MIB,
             context=[(one.name, list(one.regexes), one.type) for one in self._checked.context],
             strategy=self._strategy,
+            envelope=self._envelope,
         )
         return Scan(scanner, self._checked, raise_source_errors=True, progress=None)
 
@@ -284,6 +293,8 @@ def entries(name: str, data: Path, mb: float, quick: bool) -> list[Entry]:
     if name in RELATIVES:
         sparse = make("sparse-8", data, mb)
         found.append(Entry("sparse-8", sparse, Native(sparse, 1), sparse.points))
+    if name.removeprefix("wrapped-") in PREFIXES:
+        found.append(Entry("plain", whole, Native(whole, 1, envelope="plain"), whole.points))
     if name == "skew":
         first = whole._replace(paths=whole.paths[:1])
         found.append(Entry("largest", first, Native(first, 1), None))

@@ -13,6 +13,7 @@ from typing import Any
 import memory
 from measure import Series, median, paired
 from workloads import WORKLOADS
+from wrapped import PREFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ TITLES = {
     "scaled": "one CPU x scaling of read(2) + line feeds",
     "ideal": "the ideal schedule",
     "gunzip": "the same decompressor",
+    "plain": "the same as plain text",
     "sparse-8": "sparse-8",
     "re-loop": "Python's loop",
     "re-union": "Python's best form",
@@ -78,6 +80,8 @@ GOALS = [
     Goal("real", "one", "re-loop", 100, 300),
     Goal("real", "one", "re-union", 4),
     *(Goal(name, "one", "gunzip", 0.75, 0.85) for name in ("gz", "export")),
+    *(Goal(f"wrapped-{shape}", "one", "plain", 0.7) for shape in PREFIXES),
+    Goal("ranks", "built", None, 250, unit="MB/s"),
     Goal("tiny", "files", None, 30_000, unit="/s"),
     Goal("skew", "two", "ideal", 0.8),
     *(Goal(name, "built", None, 250, unit="MB/s") for name in TRAPS),

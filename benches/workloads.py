@@ -25,11 +25,12 @@ from typing import Any, NamedTuple
 import plans
 import real
 import traps
+import wrapped
 from plans import MIB, Plan
 
 HERE = Path(__file__).parent
 SEED = 20240501
-SOURCES = ("lines.py", "plans.py", "traps.py", "workloads.py")
+SOURCES = ("lines.py", "plans.py", "traps.py", "workloads.py", "wrapped.py")
 
 
 class Workload(NamedTuple):
@@ -84,6 +85,11 @@ WORKLOADS: dict[str, Callable[[random.Random], Plan]] = {
     "tiny": plans.tiny,
     "skew": plans.skew,
     "cold": plans.cold,
+    **{
+        f"wrapped-{shape}": partial(wrapped.wrapped, shape=shape)
+        for shape in (*wrapped.PREFIXES, *wrapped.OBJECTS)
+    },
+    "ranks": wrapped.ranks,
     "trap-none": traps.trap_none,
     "trap-common": traps.trap_common,
     "trap-space": partial(traps.trap_short, regex=r" ([0-9]+\.[0-9]{2})$", text="done {}"),
