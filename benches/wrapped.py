@@ -29,8 +29,9 @@ PREFIXES: dict[str, Wrap] = {
     "tail": lambda rng, text: f"{_iso(rng, 6)}+00:00 {_stream(rng)} {text}",
     "compose": lambda rng, text: f"\x1b[36malgo-{rng.randint(1, 4)}-qz8z7_1  |\x1b[0m {text}",
     "operator": lambda rng, text: f"{_stream(rng)} {stamp(rng)}.7 +0000 UTC {text}",
-    "mpi": lambda rng, text: f"[1,mpirank:{(rank := rng.randrange(64))},algo-{rank // 8}]<stdout>:"
-    + text,
+    "mpi": lambda rng, text: (
+        f"[1,mpirank:{(rank := rng.randrange(64))},algo-{rank // 8}]<stdout>:" + text
+    ),
 }
 OBJECTS: dict[str, Wrap] = {
     "docker": lambda rng, text: json.dumps(

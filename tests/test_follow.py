@@ -1,5 +1,6 @@
 """Following logs: the rows of a scan, whatever happens to files, process and outputs."""
 
+import datetime
 import gzip
 import itertools
 import json
@@ -733,3 +734,17 @@ def test_after_a_restart_each_rank_goes_on_with_its_own_values(log):
     assert found == rows(ms.scan(b"".join(text), LOSS, **options))
     assert [epoch for _, epoch, _ in found] == ["3", "1", "2", "None"]
     assert rejects == 1
+
+
+def test_t1_a_year_that_is_missing_is_that_of_the_file(log):
+    """As for a scan, also for what is read after a restart."""
+    found = []
+    for year, text in ((2023, "Dec 31 23:00:00 a loss=1\n"), (2024, "Jan  1 01:00:00 a loss=2\n")):
+        append(log, text.encode())
+        written = datetime.datetime(year, 12 if year == 2023 else 1, 31, 23, tzinfo=datetime.UTC)
+        os.utime(log, (written.timestamp(), written.timestamp()))
+        live = follow(str(log), state=log.parent / "state", columns=["timestamp", "value"])
+        found += rows(live)
+    assert found == rows(ms.scan(str(log), LOSS, columns=["timestamp", "value"]))
+    assert "datetime.datetime(2023, 12, 31" in found[0][0]
+    assert "datetime.datetime(2024, 1, 1" in found[1][0]

@@ -85,6 +85,10 @@ class Feed(Protocol):
     position: Position
     part_start: int
 
+    @property
+    def written(self) -> int | None:
+        """When it was last written to, in microseconds since 1970, where it is known."""
+
     def read(self, limit: int) -> bytes:
         """Bytes from the position on, or none where nothing came since the last call.
 

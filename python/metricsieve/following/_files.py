@@ -179,6 +179,11 @@ class FileFeed:
         return self._data
 
     @property
+    def written(self) -> int | None:
+        """When the file was written to, before what was read last: a year is told by it."""
+        return None if self._status is None else self._status.st_mtime_ns // 1000
+
+    @property
     def has_more(self) -> bool:
         """Whether the file held more than the last read took."""
         return self._status is not None and self.is_open and self._status.st_size > self._seen

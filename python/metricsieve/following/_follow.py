@@ -392,7 +392,7 @@ class Follow:
     ) -> Iterator[pa.RecordBatch]:
         index = self._index(feed.label)
         try:
-            position = self._native.turn(index, feed.position, data, end)
+            position = self._native.turn(index, feed.position, data, end, feed.written)
         except _engine.NotFollowedError as error:
             watch.refuse(feed, f"{error}: read it with scan when it is complete")
             return

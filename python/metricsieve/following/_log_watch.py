@@ -44,6 +44,7 @@ class LogFeed:
     end: End = "open"
     has_more = False
     held_back = 0
+    written = None  # events bring their times
 
     def __init__(self, group: str, label: str, stream: str) -> None:
         self.path = f"{group}#{stream}"

@@ -40,6 +40,7 @@ class StreamWatch:
         self.generation = 0
         self.position: Position = beginning()
         self.part_start = 0
+        self.written: int | None = None
         self.end: End = "open"
         self.over = False
         self.rotated = self.truncated = 0

@@ -170,9 +170,9 @@ impl Extractor {
         self.settle(envelope);
     }
 
-    /// Starts a source where an earlier extraction was suspended.
-    pub fn resume(&mut self, source: usize, label: &str, position: &Position) {
-        self.begin(source, label, None, position.envelope);
+    /// Starts a source where an earlier extraction was suspended, as [`begin`](Self::begin) does.
+    pub fn resume(&mut self, source: usize, label: &str, position: &Position, written: Option<i64>) {
+        self.begin(source, label, written, position.envelope);
         self.resumed_at = position.offset;
         self.state.line = position.line;
         self.state.open_line = position.open_line;

@@ -166,13 +166,16 @@ impl Follower {
 
     /// Begins a turn: the next bytes are those from the position on. The bytes of a turn that did not end are dropped.
     ///
+    /// `written` is when the source was last written to, in microseconds since 1970: a date without a year is in the
+    /// latest year that is not after it. None leaves such dates out.
+    ///
     /// # Panics
     ///
     /// When there is no such source.
-    pub fn resume(&mut self, source: usize, position: &Position) {
+    pub fn resume(&mut self, source: usize, position: &Position, written: Option<i64>) {
         assert!(source < self.turns.len(), "there is no source {source}");
         self.current = source;
-        self.extractor.resume(source, &self.labels[source], position);
+        self.extractor.resume(source, &self.labels[source], position, written);
     }
 
     /// Takes the next bytes of the turn.
@@ -348,7 +351,7 @@ mod tests {
             if restart {
                 follower = new();
             }
-            follower.resume(0, &position);
+            follower.resume(0, &position, None);
             for piece in text[position.offset as usize..known].chunks(7) {
                 follower.push(piece).unwrap();
             }
@@ -357,7 +360,7 @@ mod tests {
             batches.extend(std::iter::from_fn(|| follower.flush()));
             assert!(position.offset <= known as u64);
         }
-        follower.resume(0, &position);
+        follower.resume(0, &position, None);
         follower.push(&text[position.offset as usize..]).unwrap();
         assert_eq!(follower.finish().unwrap().offset, text.len() as u64);
         batches.extend(std::iter::from_fn(|| follower.flush()));
@@ -433,7 +436,7 @@ mod tests {
             for page in events.chunks(step) {
                 let mut follower = new(&matcher, Envelope::Events);
                 follower.add_source("a");
-                follower.resume(0, &position);
+                follower.resume(0, &position, None);
                 follower.push(page.concat().as_bytes()).unwrap();
                 position = follower.suspend().unwrap();
                 records += follower.report().records;
@@ -443,7 +446,7 @@ mod tests {
         }
         let mut follower = new(&matcher, Envelope::Events);
         follower.add_source("a");
-        follower.resume(0, &Position::default());
+        follower.resume(0, &Position::default(), None);
         follower.push(&events[0].as_bytes()[..9]).unwrap();
         assert!(matches!(follower.suspend(), Err(TurnError::Document)), "half an event");
     }
@@ -452,12 +455,12 @@ mod tests {
     fn b6_the_offset_stays_before_a_line_that_may_go_on() {
         let mut follower = new(&matcher(), Envelope::Plain);
         follower.add_source("a");
-        follower.resume(0, &Position::default());
+        follower.resume(0, &Position::default(), None);
         follower.push(b"loss=1\nloss=2").unwrap();
         let position = follower.suspend().unwrap();
         assert_eq!((position.offset, position.line), (7, 2));
         assert_eq!(follower.report().bytes, 7);
-        follower.resume(0, &position);
+        follower.resume(0, &position, None);
         follower.push(b"loss=25\r").unwrap();
         assert_eq!(follower.suspend().unwrap(), position, "an LF may belong to the CR");
     }
@@ -473,7 +476,7 @@ mod tests {
                 if follower.labels().len() == source {
                     follower.add_source(["a", "b"][source]);
                 }
-                follower.resume(source, &positions[source]);
+                follower.resume(source, &positions[source], None);
                 let bytes = &logs[source][positions[source].offset as usize..end.min(logs[source].len())];
                 follower.push(bytes).unwrap();
                 positions[source] = follower.suspend().unwrap();
@@ -496,7 +499,7 @@ mod tests {
     fn utf_16_is_refused_without_rows() {
         let mut follower = new(&matcher(), Envelope::Plain);
         follower.add_source("a");
-        follower.resume(0, &Position::default());
+        follower.resume(0, &Position::default(), None);
         let text: Vec<u8> = "\u{FEFF}loss=1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(matches!(follower.push(&text), Err(TurnError::Utf16)));
         assert!(follower.flush().is_none());

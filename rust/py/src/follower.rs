@@ -75,6 +75,8 @@ impl Follower {
 
     /// One turn: the bytes from a position on. Gives the position to go on from; bytes behind it are to be given again.
     ///
+    /// `written` is when it was last written to, in microseconds since 1970, for dates without a year.
+    ///
     /// `end` is `"open"` where more may come, `"rest"` where it may and nothing came for a while, `"end"` where the source
     /// has ended, `"cut"` where it broke off.
     fn turn<'py>(
@@ -84,6 +86,7 @@ impl Follower {
         position: &Bound<'py, PyDict>,
         bytes: &[u8],
         end: &str,
+        written: Option<i64>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let end =
             choice("end", end, &[("open", End::Open), ("rest", End::Rest), ("end", End::Whole), ("cut", End::Cut)])?;
@@ -97,7 +100,7 @@ impl Follower {
         let position = read_position(source, position, &kinds)?;
         let outcome = py.detach(|| {
             let mut follower = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            follower.resume(source, &position);
+            follower.resume(source, &position, written);
             follower.push(bytes)?;
             match end {
                 End::Open => follower.suspend(),
