@@ -1,6 +1,8 @@
 //! Wrappings that put a prefix before each line, a function for each: a line in, what its prefix tells out.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
+
+use memchr::memmem::Finder;
 
 use super::Prefix;
 
@@ -114,7 +116,8 @@ pub(crate) fn mpi(message: &[u8]) -> Option<(usize, i32, Option<&str>)> {
 
 /// `algo-N` in a container's or a stream's name.
 pub(super) fn host(name: &[u8]) -> Option<Range<usize>> {
-    let start = memchr::memmem::find_iter(name, b"algo-").find(|start| {
+    static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"algo-"));
+    let start = FINDER.find_iter(name).find(|start| {
         let before = start.checked_sub(1).map(|at| name[at]);
         before.is_none_or(|byte| !byte.is_ascii_alphanumeric()) && name.get(start + 5).is_some_and(u8::is_ascii_digit)
     })?;
