@@ -1,9 +1,13 @@
 """Servers that tests read from; each is started once a session, when a test first needs it."""
 
 import logging
+import signal
 
 import pytest
 from servers import FaultServer
+
+# A job that a shell put into the background ignores Ctrl-C, and so would the programs under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -390,33 +390,43 @@ class Scan:
         table = pa.Table.from_batches(self._batches(), schema=self._schema)
         return table.to_pandas()
 
-    def write(self, target: str | os.PathLike[str] | Sink) -> Report:
-        """Write every row to a file, chosen by suffix, or to a sink.
+    def write(self, *targets: str | os.PathLike[str] | Sink) -> Report:
+        """Write every row to files, chosen by suffix, or to other sinks; all in one pass.
 
         Args:
-            target: a path ending in `.parquet`, `.arrow`, `.feather`, `.csv`, `.jsonl` or
-                `.ndjson`; `"-"` for JSON lines on stdout; or a `metricsieve.sinks.Sink`.
+            targets: paths ending in `.parquet`, `.arrow`, `.feather`, `.csv`, `.jsonl` or
+                `.ndjson`; `"-"` for JSON lines on stdout; URLs such as `"cloudwatch:NAMESPACE"`
+                (docs/sinks.md); or `metricsieve.sinks.Sink`s.
 
         Returns:
             The final report.
 
         Raises:
-            SinkError: the output failed; nothing with its name was left or changed.
+            SinkError: an output failed; no file with its name was left or changed.
             ScanUsedError: the scan was used before.
         """
-        from metricsieve.sinks import Sink, check_target, open_sink
+        from metricsieve.sinks import Sink, check_target, open_sink, warn_of
 
-        if not isinstance(target, Sink):
-            check_target(target)
+        for target in targets:
+            if not isinstance(target, Sink):
+                check_target(target)
         self._take("write()")
-        sink = target if isinstance(target, Sink) else open_sink(target, self._schema)
+        sinks: list[Sink] = []
         try:
+            for target in targets:
+                opened = target if isinstance(target, Sink) else open_sink(target, self._schema)
+                sinks.append(opened)
             for batch in self._batches():
-                sink.write(batch)
-            sink.close()
+                for sink in sinks:
+                    sink.write(batch)
+            for sink in sinks:
+                sink.close()
         except BaseException:
-            sink.abort()
+            for sink in sinks:
+                sink.abort()
             raise
+        for sink in sinks:
+            warn_of(sink)
         return self.report
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

@@ -168,6 +168,10 @@ class SourceWarning(MetricsieveWarning):
     """A source was not read to its end, or its text looks mixed; the rows read are delivered."""
 
 
+class SinkWarning(MetricsieveWarning):
+    """An output could not take some points, such as those without a time; it says which."""
+
+
 class DefinitionWarning(MetricsieveWarning):
     """A definition is legal but probably does not do what it says."""
 

@@ -17,6 +17,7 @@ from metricsieve.exceptions import (
     DefinitionError,
     DefinitionWarning,
     SinkError,
+    SinkWarning,
     SourceWarning,
     StateError,
 )
@@ -107,6 +108,7 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 def collect_warnings(seen: list[str]) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", DefinitionWarning)
+        warnings.simplefilter("always", SinkWarning)
         usual = warnings.showwarning
 
         def show(
@@ -117,7 +119,7 @@ def collect_warnings(seen: list[str]) -> Iterator[None]:
             file: object = None,
             line: str | None = None,
         ) -> None:
-            if issubclass(category, DefinitionWarning):
+            if issubclass(category, (DefinitionWarning, SinkWarning)):
                 seen.append(str(message))
             elif not issubclass(category, SourceWarning):  # the report has those
                 usual(message, category, filename, lineno)

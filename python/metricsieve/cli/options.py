@@ -64,8 +64,8 @@ LiveOutput = Annotated[
         "-o",
         "--output",
         metavar="OUT",
-        help="DIR/ (Parquet parts), FILE.jsonl (appended), - (JSON lines on stdout), or .parquet, "
-        ".arrow, .csv, written whole at the end.",
+        help="DIR/ (Parquet parts), FILE.jsonl (appended), - (JSON lines on stdout), "
+        "cloudwatch:NAMESPACE, or .parquet, .arrow, .csv, emf:FILE, written whole at the end.",
     ),
 ]
 State = Annotated[

@@ -60,7 +60,8 @@ def scan(
             "-o",
             "--output",
             metavar="OUT",
-            help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout.",
+            help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout; "
+            "cloudwatch:NAMESPACE, emf:FILE (docs/sinks.md). More than one may be given.",
         ),
     ] = None,
     normalize: options.Normalize = "terminal",
@@ -189,7 +190,7 @@ def _run(
 ) -> tuple[ValueError | None, list[pa.RecordBatch]]:
     """Drive the scan into its outputs; returns the reject that ended it, and batches to show."""
     from metricsieve._engine import RejectError
-    from metricsieve.sinks import open_sink
+    from metricsieve.sinks import open_sink, warn_of
 
     sinks: list[Sink] = []
     kept: list[pa.RecordBatch] = []
@@ -212,6 +213,7 @@ def _run(
         for sink in sinks:
             if reject is None:
                 sink.close()
+                warn_of(sink)
             else:
                 sink.abort()
     except BaseException:

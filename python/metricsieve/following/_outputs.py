@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from metricsieve.following._parts import PartsOutput
-from metricsieve.sinks import Sink, check_target, open_sink
+from metricsieve.sinks import Sink, check_target, is_url, open_sink, warn_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,6 +105,7 @@ class SinkOutput:
         """Publish it."""
         self._empty()
         self._sink.close()
+        warn_of(self._sink)
 
     def abort(self) -> None:
         """Throw away what it has not published."""
@@ -176,6 +177,8 @@ def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
             continue
         check_target(sink)
         text = os.fspath(sink)
+        if is_url(text) and (text == "emf:-" or not text.startswith("emf:")):
+            continue
         if has_state and text != "-" and Path(text).suffix.lower() not in _APPENDED:
             raise ValueError(
                 f"{text} is written whole, at the end, so a restart cannot go on with it: use a "
@@ -211,4 +214,4 @@ def _open(sink: Any, schema: pa.Schema, definitions: str, state: State | None) -
         return PartsOutput(text, schema, definitions)
     if Path(text).suffix.lower() in _APPENDED:
         return AppendOutput(text, schema, state)
-    return SinkOutput(open_sink(text, schema), buffered=text != "-")
+    return SinkOutput(open_sink(text, schema), buffered=text != "-" and not is_url(text))

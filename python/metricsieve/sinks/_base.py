@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from metricsieve.exceptions import SinkWarning
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -12,8 +15,14 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """An output for record batches.
 
-    The result appears under its final name at `close()` and not before; after `abort()`, or
-    when a call raised, nothing new is there and an older file is as it was.
+    A file appears under its final name at `close()` and not before; after `abort()`, or when a
+    call raised, nothing new is there and an older file is as it was. What was sent to a service
+    stays there.
+
+    A sink may have more. `flush()` sends everything that it took, and returns when that was
+    accepted: a follower calls it before it notes what it has read. `guarantee` says in words how
+    often a row arrives. `notes` lists what it had to do with some rows, such as those without a
+    time: each becomes a `SinkWarning` at the end.
 
     Example:
         >>> class Count:
@@ -41,3 +50,9 @@ class Sink(Protocol):
 
     def abort(self) -> None:
         """Throw away what was written; never raises, may follow `close()`."""
+
+
+def warn_of(sink: object) -> None:
+    """Issue a warning for each of a sink's notes."""
+    for note in getattr(sink, "notes", ()):
+        warnings.warn(note, SinkWarning, stacklevel=4)

@@ -47,10 +47,10 @@ class JsonLinesSink:
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
         self._names = [json.dumps(name, ensure_ascii=False) for name in schema.names]
-        self._file: AtomicFile | AppendFile | _Stdout | None = self._open(path)
+        self._file: AtomicFile | AppendFile | Stdout | None = self._open(path)
 
-    def _open(self, path: str) -> AtomicFile | AppendFile | _Stdout:
-        return _Stdout() if path == "-" else AtomicFile(path)
+    def _open(self, path: str) -> AtomicFile | AppendFile | Stdout:
+        return Stdout() if path == "-" else AtomicFile(path)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write one batch."""
@@ -113,13 +113,16 @@ class AppendingJsonLinesSink(JsonLinesSink):
         return self._appended.mark()
 
 
-class _Stdout:
+class Stdout:
+    """Standard output as a file of a sink."""
+
     def __init__(self) -> None:
         if sys.stdout is None:
             raise SinkError("standard output is closed", "-", "use -o FILE")
         self._stream: BinaryIO = sys.stdout.buffer
 
     def write(self, data: bytes) -> None:
+        """Hand bytes to the system."""
         try:
             with sink_errors("-"):
                 # In pieces of a pipe's capacity: some kernels report one large write as done
@@ -134,6 +137,7 @@ class _Stdout:
             raise
 
     def commit(self) -> None:
+        """See that the last bytes arrived."""
         self.write(b"")
 
     def abort(self) -> None:

@@ -29,6 +29,18 @@ _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _INVALID = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"}
 
 
+class RefusedError(SourceError):
+    """The service will not do it, however often it is asked.
+
+    Attributes:
+        code: the service's name for the reason.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Limiter:
     """At most so many calls a second, over all threads; they are spread evenly.
 
@@ -109,12 +121,13 @@ class Service:
 
         Raises:
             NotFoundError: the service knows no such thing.
-            SourceError: it refuses, or still fails when `RETRY_SECONDS` are over.
+            RefusedError: it refuses.
+            SourceError: it still fails when `RETRY_SECONDS` are over.
         """
         from botocore.exceptions import ClientError, HTTPClientError
 
         renewed = False
-        problem = ""
+        problem = refused = ""
         for _ in attempts(RETRY_SECONDS):
             client = self._client()
             self._limiter.wait()
@@ -132,13 +145,15 @@ class Service:
                     renewed = True
                     self._forget(client)
                 elif code not in _THROTTLED and status < 500:
+                    refused = code
                     break
             except HTTPClientError as error:  # connections and timeouts
                 problem = f"{self._name}: {error}"
             except Exception as error:  # no credentials, no region, no such profile
                 problem = f"{self._name}: {error}; docs/remote.md says where they are looked for"
                 break
-        raise SourceError(shorten(without_secrets(problem), 500))
+        problem = shorten(without_secrets(problem), 500)
+        raise RefusedError(problem, refused) if refused else SourceError(problem)
 
     def _explained(self, operation: str, code: str, error: Exception) -> str:
         if code in _EXPIRED:

@@ -1,0 +1,224 @@
+"""Points gathered by series and time, as CloudWatch counts them.
+
+Principal type: `Gathered`: rows in, and for each metric, its dimensions and a stretch of time, how
+often each value came. `cloudwatch` and `emf` send what it holds. What CloudWatch does not take is
+told apart here, before anything is sent: one bad value would have its whole request refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metricsieve.exceptions import SinkError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Limits of PutMetricData, from its documentation; botocore's model has those of lengths.
+LARGEST = 2.0**360
+MAX_DIMENSIONS = 30
+MAX_NAME = 255
+MAX_DIMENSION_VALUE = 1024
+_US = 1_000_000
+_TEMPLATE = re.compile(r"\{([^{}]*)\}")
+_SENDABLE = re.compile(r"[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*")
+_DEFAULT_DIMENSIONS = {"TrainingJobName": "{job}"}
+_MAX_SERIES = 1000
+
+Dimensions = tuple[tuple[str, str], ...]
+
+
+class Series(NamedTuple):
+    """What CloudWatch bills and draws as one metric."""
+
+    metric: str
+    dimensions: Dimensions
+
+
+class Refused(NamedTuple):
+    """A point that cannot be sent: why, and where it stands."""
+
+    reason: str
+    row: dict[str, Any]
+
+
+class Dimension:
+    """A dimension's name, and its value as a text with columns in braces.
+
+    Raises:
+        ValueError: the name is none, or a column is missing.
+    """
+
+    def __init__(self, text: str, columns: list[str]) -> None:
+        self.name, equals, self._template = text.partition("=")
+        if not equals or not self._template:
+            raise ValueError(f"the dimension {text!r} is no NAME=VALUE, such as Host={{host}}")
+        if not _SENDABLE.fullmatch(self.name) or len(self.name) > MAX_NAME:
+            raise ValueError(f"a dimension's name is printable ASCII, not {self.name!r}")
+        self.columns = _TEMPLATE.findall(self._template)
+        for column in self.columns:
+            if column not in columns:
+                known = ", ".join(columns)
+                raise ValueError(f"dimension {text!r}: there is no column {column!r}, only {known}")
+
+    def of(self, row: dict[str, Any]) -> str | None:
+        """The value for a row; None where a column of it is null.
+
+        The source stands for a job that is not known.
+        """
+        parts = []
+        at = 0
+        for found in _TEMPLATE.finditer(self._template):
+            value = row.get(found[1])
+            if value is None and found[1] == "job":
+                value = row.get("source")
+            if value is None:
+                return None
+            parts += [self._template[at : found.start()], str(value)]
+            at = found.end()
+        return "".join([*parts, self._template[at:]])
+
+
+class Gathered:
+    """Values by series and time, until they are taken.
+
+    Args:
+        schema: of the batches.
+        dimensions: `NAME=VALUE` texts; empty for SageMaker's `TrainingJobName`.
+        resolution: seconds of a stretch of time: 1 or 60.
+        undated: `now` sends points without a time as of the time of sending; `refuse` does not.
+        most_series: an error beyond so many: CloudWatch bills each.
+        of_any_age: take points of any time.
+        target: the sink, for messages.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        dimensions: list[str],
+        resolution: int,
+        undated: str,
+        target: str,
+        most_series: int = _MAX_SERIES,
+        of_any_age: bool = False,
+    ) -> None:
+        given = dimensions or [f"{name}={value}" for name, value in _DEFAULT_DIMENSIONS.items()]
+        given = given if dimensions or {"job", "source"} & set(schema.names) else []
+        names = [*schema.names, *(["job"] if "source" in schema.names else [])]
+        self.dimensions = [Dimension(one, names) for one in given]
+        if len(self.dimensions) > MAX_DIMENSIONS:
+            raise ValueError(f"a metric has at most {MAX_DIMENSIONS} dimensions")
+        self._resolution = resolution
+        self._undated = undated
+        self._most = most_series
+        self._of_any_age = of_any_age
+        self._target = target
+        self._wanted = [
+            name
+            for name in schema.names
+            if name in ("metric", "value", "timestamp", "source", "line")
+            or any(name in (*one.columns, "job") for one in self.dimensions)
+        ]
+        self._known: set[Series] = set()
+        self._values: dict[tuple[Series, int | None], Counter[float]] = {}
+        self.units = _units(schema)
+        self.distinct = 0
+
+    def add(self, batch: pa.RecordBatch, now: float) -> Iterator[Refused]:
+        """Take the points of a batch; gives those that cannot be sent.
+
+        Args:
+            batch: of the schema.
+            now: seconds since 1970; older than two weeks is too old, and so on.
+
+        Raises:
+            SinkError: there are too many series.
+        """
+        columns = {name: _plain(batch.column(name)) for name in self._wanted}
+        oldest, latest = (int((now + delta) * _US) for delta in (-14 * 86_400, 2 * 3_600))
+        if self._of_any_age:
+            oldest, latest = 0, 1 << 62
+        for values in zip(*columns.values(), strict=True):
+            row = dict(zip(columns, values, strict=True))
+            value, time = row["value"], row.get("timestamp")
+            reason = _reason(value, time, oldest, latest, undated=self._undated)
+            if reason is None:
+                series = self._series(row)
+                reason = series if isinstance(series, str) else None
+            if reason is not None:
+                yield Refused(reason, row)
+                continue
+            assert isinstance(series, Series)
+            stretch = None if time is None else time // (self._resolution * _US) * self._resolution
+            counts = self._values.setdefault((series, stretch), Counter())
+            self.distinct += value not in counts
+            counts[value] += 1
+
+    def _series(self, row: dict[str, Any]) -> Series | str:
+        """The row's series, or why it can be none."""
+        metric = row["metric"]
+        if not _SENDABLE.fullmatch(metric) or len(metric) > MAX_NAME:
+            return "name is not printable ASCII"
+        found = []
+        for dimension in self.dimensions:
+            text = dimension.of(row)
+            if text is None:
+                continue
+            if not _SENDABLE.fullmatch(text) or len(text) > MAX_DIMENSION_VALUE:
+                return f"dimension {dimension.name} is not printable ASCII"
+            found.append((dimension.name, text))
+        series = Series(metric, tuple(found))
+        if series not in self._known:
+            self._known.add(series)
+            if len(self._known) > self._most:
+                raise SinkError(
+                    f"more than {self._most:,} metrics with different names or dimensions",
+                    self._target,
+                    "CloudWatch bills each: use fewer dimensions, or max-series= to allow more",
+                )
+        return series
+
+    def take(self) -> Iterator[tuple[Series, int | None, Counter[float]]]:
+        """Everything that was gathered: series, beginning of its time in seconds, and values."""
+        taken, self._values, self.distinct = self._values, {}, 0
+        for (series, stretch), counts in taken.items():
+            yield series, stretch, counts
+
+
+def _reason(
+    value: float | None, time: int | None, oldest: int, latest: int, *, undated: str
+) -> str | None:
+    if value is None:
+        return "no value"
+    if not math.isfinite(value):
+        return "NaN or infinite"
+    if abs(value) > LARGEST:
+        return "beyond 2^360"
+    if time is None:
+        return None if undated == "now" else "no time"
+    return (
+        "older than two weeks, or more than two hours ahead"
+        if not oldest <= time <= latest
+        else None
+    )
+
+
+def _units(schema: pa.Schema) -> dict[str, str]:
+    """Units of metrics by name, which travel in the schema's metadata."""
+    found = (schema.metadata or {}).get(b"metricsieve.units")
+    return {} if found is None else dict(json.loads(found))
+
+
+def _plain(column: Any) -> list[Any]:
+    """A column as Python values; times as microseconds."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type):
+        return list(column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist())
+    return list(column.to_pylist())

@@ -1,0 +1,208 @@
+"""What a text behind `-o` stands for: a file by its suffix, or a sink by its scheme.
+
+Principal types: `Target`, a text taken apart, and `open_sink`, which opens what it names. A new
+kind of file is one module and one line in `_SUFFIXES`, a new service one in `_SCHEMES`; packages of
+others add schemes by an entry point of the group `metricsieve.sinks`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote
+
+from metricsieve.sinks._base import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+_SUFFIXES = {
+    ".parquet": ("parquet", "ParquetSink"),
+    ".arrow": ("arrow_ipc", "ArrowSink"),
+    ".feather": ("arrow_ipc", "ArrowSink"),
+    ".csv": ("csv", "CsvSink"),
+    ".jsonl": ("jsonl", "JsonLinesSink"),
+    ".ndjson": ("jsonl", "JsonLinesSink"),
+}
+SUFFIXES = tuple(_SUFFIXES)
+_SCHEMES = {
+    "cloudwatch": ("cloudwatch", "open_cloudwatch"),
+    "emf": ("emf", "open_emf"),
+}
+ENTRY_POINTS = "metricsieve.sinks"
+_SPELLING = re.compile(r"([a-z][a-z0-9+-]*):(?!\\)")
+
+
+class Target(NamedTuple):
+    """A sink's URL, `SCHEME:REST?NAME=VALUE&NAME=VALUE`, taken apart.
+
+    Attributes:
+        scheme: what stands before the first colon.
+        rest: what stands between it and the question mark, as it was written.
+        options: values by name; a name may stand there more than once.
+    """
+
+    scheme: str
+    rest: str
+    options: Mapping[str, Sequence[str]]
+
+    def __str__(self) -> str:
+        """The target without its options."""
+        return f"{self.scheme}:{self.rest}"
+
+    def only(self, *known: str) -> None:
+        """Refuse options that the sink does not have.
+
+        Raises:
+            ValueError: the message lists those it has.
+        """
+        for name in self.options:
+            if name not in known:
+                listed = ", ".join(f"{one}=" for one in known)
+                raise ValueError(f"{self} has no option {name}=; it can be {listed}")
+
+    def one(self, name: str, default: str | None = None) -> str | None:
+        """The value of an option that may stand there once.
+
+        Raises:
+            ValueError: it stands there twice.
+        """
+        values = self.options.get(name, ())
+        if len(values) > 1:
+            raise ValueError(f"{name}= stands twice in {self}")
+        return values[0] if values else default
+
+
+def target_of(text: str) -> Target | None:
+    """What a text says that begins with a scheme; None for a path.
+
+    A file whose name looks so is a path: `./a:b.csv` says it.
+
+    Raises:
+        ValueError: an option without a value.
+
+    Example:
+        >>> target_of("cloudwatch:My/Space?resolution=1").options
+        {'resolution': ['1']}
+        >>> target_of("points.csv"), target_of("C:\\\\points.csv")
+        (None, None)
+    """
+    found = _SPELLING.match(text)
+    if found is None or (found[1] not in _SCHEMES and found[1] not in _entry_points()):
+        return None
+    rest, _, query = text[found.end() :].partition("?")
+    options: dict[str, list[str]] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            raise ValueError(f"{part!r} in {found[1]}:{rest} is no NAME=VALUE")
+        options.setdefault(name, []).append(unquote(value))
+    return Target(found[1], rest, options)
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {one.name: one for one in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def check_target(target: str | os.PathLike[str]) -> None:
+    """Refuse a target that no sink writes, before any source is read.
+
+    Raises:
+        ValueError: the suffix is unknown, or an option of a sink makes no sense.
+        NotImplementedError: the target is a directory.
+
+    Example:
+        >>> check_target("points.parquet")
+    """
+    text = os.fspath(target)
+    if text == "-":
+        return
+    url = target_of(text)
+    if url is not None:
+        check = getattr(_opener(url.scheme), "check", None)
+        if check is not None:
+            check(url)
+        return
+    if text.endswith(os.sep) or os.path.isdir(text):
+        raise NotImplementedError(
+            f"writing into a directory ({text}) is not supported yet: name a file, for example "
+            f"{os.path.join(text, 'points.parquet')}"
+        )
+    suffix = Path(text).suffix.lower()
+    if suffix not in _SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        schemes = ", ".join(f"{one}:" for one in [*_SCHEMES, *_entry_points()])
+        raise ValueError(
+            f"cannot tell the format of {text!r}: the name must end in one of {known}, begin with "
+            f"one of {schemes}, or be - for JSON lines on stdout"
+        )
+
+
+def _opener(scheme: str) -> Callable[[Target, pa.Schema], Sink]:
+    if scheme in _SCHEMES:
+        module, name = _SCHEMES[scheme]
+        found: Any = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
+    else:
+        found = _entry_points()[scheme].load()
+    return cast("Callable[[Target, pa.Schema], Sink]", found)
+
+
+def open_sink(
+    target: str | os.PathLike[str],
+    schema: pa.Schema,
+    metadata: Mapping[str, str] | None = None,
+) -> Sink:
+    """Open the sink for `target`.
+
+    Args:
+        target: a path ending in one of `SUFFIXES`, a URL of a sink (docs/sinks.md), or `-` for JSON
+            lines on stdout.
+        schema: of the batches that will be written.
+        metadata: added to the schema's metadata where the format keeps any (Parquet, Arrow).
+
+    Raises:
+        ValueError: the suffix is unknown, or an option makes no sense.
+        NotImplementedError: the target is a directory.
+        SinkError: the output cannot be opened.
+        ImportError: the library that a sink needs is missing.
+
+    Example:
+        >>> import pyarrow as pa, tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "points.csv")
+        >>> batch = pa.record_batch({"metric": ["loss"], "value": [0.5]})
+        >>> sink = open_sink(path, batch.schema)
+        >>> sink.write(batch); sink.close()
+        >>> print(path.read_text(), end="")
+        "metric","value"
+        "loss",0.5
+    """
+    check_target(target)
+    if metadata:
+        merged = {
+            **(schema.metadata or {}),
+            **{k.encode(): v.encode() for k, v in metadata.items()},
+        }
+        schema = schema.with_metadata(merged)
+    text = os.fspath(target)
+    url = None if text == "-" else target_of(text)
+    if url is not None:
+        return _opener(url.scheme)(url, schema)
+    module, name = _SUFFIXES[".jsonl" if text == "-" else Path(text).suffix.lower()]
+    kind = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
+    return cast(Sink, kind(text, schema))
+
+
+def is_url(target: object) -> bool:
+    """Whether a target is a sink's URL.
+
+    Example:
+        >>> is_url("cloudwatch:"), is_url("points.csv")
+        (True, False)
+    """
+    return isinstance(target, str) and target != "-" and target_of(target) is not None

@@ -1,0 +1,303 @@
+"""CloudWatch metrics by PutMetricData: `cloudwatch:NAMESPACE`.
+
+Principal type: `CloudWatchSink`. Points of the same minute (or second) of a series are packed into
+one datum, so that a request carries up to 150,000 of them; CloudWatch makes statistics of a minute
+anyway. What it would refuse is never sent, and what it refuses all the same is found by halving the
+request, so that no point loses its place for a neighbour.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metricsieve.exceptions import SinkError, SourceError
+from metricsieve.sinks._refused import DeadLetters
+from metricsieve.sinks._series import MAX_NAME, Gathered, Series
+from metricsieve.sources._aws import RefusedError, Service
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve.sinks._targets import Target
+
+NAMESPACE = "/aws/sagemaker/TrainingJobs"
+# Of PutMetricData's documentation: a request has at most 1,000 data and 1 MB, a datum 150 values.
+MAX_DATA = 1000
+MAX_VALUES = 150
+# Less than the 1 MB: names in the body may be written longer than they are.
+_REQUEST_BYTES = 800_000
+# Values that are gathered before they are sent.
+_MOST_GATHERED = 100_000
+_CALLS_A_SECOND = 100.0
+_OPTIONS = (
+    "dimension", "resolution", "undated", "dead-letters", "max-series", "region", "profile",
+    "endpoint",
+)  # fmt: skip
+_RESOLUTIONS = {"1": 1, "60": 60}
+# What a request is refused with for something in it.
+_CONTENT = {
+    "InvalidParameterValue", "InvalidParameterValueException", "InvalidParameterCombination",
+    "InvalidParameterCombinationException", "InvalidFormat", "InvalidFormatFault",
+    "MissingParameter", "MissingRequiredParameterException", "ValidationError",
+    "ValidationException", "RequestEntityTooLarge", "RequestTooLarge", "SerializationException",
+}  # fmt: skip
+
+
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    target.only(*_OPTIONS)
+    check_metrics(target, target.rest or NAMESPACE)
+    for name in ("region", "profile", "endpoint"):
+        target.one(name)
+
+
+def check_metrics(target: Target, namespace: str) -> None:
+    """The same for what all sinks of CloudWatch have.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    if namespace.startswith(":") or len(namespace) > MAX_NAME or not namespace.isascii():
+        raise ValueError(
+            f"{target}: a namespace is up to {MAX_NAME} ASCII characters, the first no colon"
+        )
+    for name, choices in (("resolution", _RESOLUTIONS), ("undated", ("now", "refuse"))):
+        value = target.one(name)
+        if value is not None and value not in choices:
+            raise ValueError(f"{target}: {name}={value} can be {' or '.join(choices)}")
+    most = target.one("max-series", "1")
+    if not str(most).isdigit():
+        raise ValueError(f"{target}: max-series={most} is no number")
+    target.one("dead-letters")
+
+
+def open_cloudwatch(target: Target, schema: pa.Schema) -> CloudWatchSink:
+    """The sink of a URL."""
+    most = target.one("max-series")
+    return CloudWatchSink(
+        schema,
+        namespace=target.rest or NAMESPACE,
+        dimensions=list(target.options.get("dimension", ())),
+        resolution=_RESOLUTIONS[target.one("resolution", "60") or "60"],
+        undated=target.one("undated", "refuse") or "refuse",
+        dead_letters=target.one("dead-letters"),
+        region_name=target.one("region"),
+        profile_name=target.one("profile"),
+        endpoint_url=target.one("endpoint"),
+        **({} if most is None else {"max_series": int(most)}),
+    )
+
+
+open_cloudwatch.check = check  # type: ignore[attr-defined]
+
+
+class CloudWatchSink:
+    """Sends points to CloudWatch.
+
+    `guarantee`: at least once. A request that was accepted and whose answer was lost is sent again:
+    at most one request is doubled for each such fault.
+
+    Rules: NaN and infinite values, values beyond 2^360, points of more than two weeks ago or two
+    hours ahead, and names that are not printable ASCII are not sent, as CloudWatch does not take
+    them; they are counted in `notes` and kept as dead letters. Points without a time are treated
+    like these, unless `undated` is `now`. Context columns and labels are not sent, but dimensions
+    may hold them.
+
+    Args:
+        schema: of the batches.
+        namespace: SageMaker's by default.
+        dimensions: `NAME=VALUE` texts in which `{column}` stands for a column's value; by default
+            SageMaker's, `TrainingJobName={job}`. A job that is not known is the source.
+        resolution: 60, or 1 for metrics of high resolution.
+        undated: `refuse`, or `now` to send points without a time as of the time of sending.
+        dead_letters: a file that what cannot be sent is appended to as JSON lines.
+        max_series: an error beyond so many different names and dimensions.
+        session: a `boto3.Session`; by default one of the environment.
+        region_name: replaces the session's region.
+        profile_name: a profile of the AWS configuration.
+        endpoint_url: replaces the usual address.
+
+    Raises:
+        ValueError: a dimension that makes no sense.
+
+    Example:
+        >>> import metricsieve as ms
+        >>> scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+        >>> sink = CloudWatchSink(scan.schema, region_name="us-east-1")
+        >>> scan.write(sink).points  # a point without a time is not sent
+        1
+        >>> sink.notes
+        ['CloudWatch: 1 point not sent, no time (first: loss at <bytes:0>:1); undated=now sends \
+them as of now']
+    """
+
+    guarantee = "at least once"
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        namespace: str = NAMESPACE,
+        dimensions: list[str] | None = None,
+        resolution: int = 60,
+        undated: str = "refuse",
+        dead_letters: str | None = None,
+        max_series: int = 1000,
+        session: Any = None,
+        region_name: str | None = None,
+        profile_name: str | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        self._namespace = namespace
+        self._resolution = resolution
+        self._gathered = Gathered(
+            schema,
+            dimensions=dimensions or [],
+            resolution=resolution,
+            undated=undated,
+            target=self.path,
+            most_series=max_series,
+        )
+        self._letters = DeadLetters(dead_letters, "CloudWatch")
+        self._service = Service(
+            "cloudwatch",
+            session=session,
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            profile_name=profile_name,
+            rate=_CALLS_A_SECOND,
+        )
+        self.requests = self.data = 0
+
+    @property
+    def path(self) -> str:
+        """The sink's spelling."""
+        return f"cloudwatch:{self._namespace}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not sent, and why."""
+        hint = "; undated=now sends them as of now"
+        return [note + hint * ("no time" in note) for note in self._letters.notes]
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Gather points; sends when there are many.
+
+        Raises:
+            SinkError: CloudWatch refuses or fails for five minutes, or the dead letters cannot be
+                written.
+        """
+        for reason, row in self._gathered.add(batch, time.time()):
+            self._letters.add(reason, row)
+        if self._gathered.distinct >= _MOST_GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send everything; returns when CloudWatch has accepted it."""
+        now = time.time()
+        data = itertools.chain.from_iterable(
+            self._data(series, now if stretch is None else stretch, counts)
+            for series, stretch, counts in self._gathered.take()
+        )
+        for request in _requests(data):
+            self._send(request)
+        self._letters.flush()
+
+    def close(self) -> None:
+        """Send what is left."""
+        self.flush()
+        self._letters.close()
+
+    def abort(self) -> None:
+        """Drop what was not sent."""
+        for _ in self._gathered.take():
+            pass
+
+    def _data(
+        self, series: Series, seconds: float, counts: Counter[float]
+    ) -> Iterator[dict[str, Any]]:
+        fixed: dict[str, Any] = {
+            "MetricName": series.metric,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in series.dimensions],
+            "Timestamp": datetime.fromtimestamp(seconds, UTC),
+            "StorageResolution": self._resolution,
+        }
+        unit = self._gathered.units.get(series.metric)
+        if unit is not None:
+            fixed["Unit"] = unit
+        for some in _slices(counts):
+            yield {
+                **fixed,
+                "Values": [value for value, _ in some],
+                "Counts": [float(count) for _, count in some],
+            }
+
+    def _send(self, data: list[dict[str, Any]]) -> None:
+        """Send a request; halves what is refused for something in it."""
+        try:
+            self._service.call("put_metric_data", Namespace=self._namespace, MetricData=data)
+        except RefusedError as error:
+            if error.code not in _CONTENT:
+                raise SinkError(
+                    str(error), self.path, "docs/sinks.md lists what is needed"
+                ) from None
+            if len(data) > 1:
+                middle = len(data) // 2
+                self._send(data[:middle])
+                self._send(data[middle:])
+                return
+            self._refuse(data[0], error.code)
+        except SourceError as error:
+            raise SinkError(str(error), self.path, "what was not accepted was not sent") from None
+        else:
+            self.requests += 1
+            self.data += len(data)
+
+    def _refuse(self, datum: dict[str, Any], code: str) -> None:
+        row = {
+            "metric": datum["MetricName"],
+            "timestamp": datum["Timestamp"].isoformat(),
+            "values": datum["Values"],
+            "counts": datum["Counts"],
+            "dimensions": {one["Name"]: one["Value"] for one in datum["Dimensions"]},
+        }
+        count = int(sum(datum["Counts"]))
+        self._letters.add(f"refused by CloudWatch ({code})", row, count)
+
+
+def _slices(counts: Counter[float]) -> Iterator[list[tuple[float, int]]]:
+    items = list(counts.items())
+    for at in range(0, len(items), MAX_VALUES):
+        yield items[at : at + MAX_VALUES]
+
+
+def _requests(data: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """As many data in a request as it may have."""
+    request: list[dict[str, Any]] = []
+    size = 0
+    for datum in data:
+        more = _size(datum)
+        if request and (len(request) == MAX_DATA or size + more > _REQUEST_BYTES):
+            yield request
+            request, size = [], 0
+        request.append(datum)
+        size += more
+    if request:
+        yield request
+
+
+def _size(datum: dict[str, Any]) -> int:
+    """Bytes of a datum in the body, at most, whatever the protocol."""
+    texts = len(datum["MetricName"])
+    texts += sum(40 + len(one["Name"]) + len(one["Value"]) for one in datum["Dimensions"])
+    # A float takes up to 24 characters and a comma; the query protocol names each of them.
+    return 200 + 2 * texts + 80 * len(datum["Values"])
