@@ -75,7 +75,7 @@ def print_points(batches: Iterable[pa.RecordBatch], limit: int | None, total: in
             names = list(row)
             for name in names:
                 table.add_column(name, justify="right" if name == "value" else "left")
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
+        table.add_row(*(Text(cell(value)) for value in row.values()))
         shown += 1
     if not shown:
         return
@@ -96,7 +96,7 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     return rows
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     return "" if value is None else visible(str(value))

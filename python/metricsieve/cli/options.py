@@ -20,6 +20,15 @@ Metric = Annotated[
     list[str] | None,
     typer.Option("-m", "--metric", metavar="NAME=REGEX", help="One more definition."),
 ]
+Preset = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--preset",
+        metavar="NAME",
+        help="Definitions that come along, see the command presets; auto tries all of them.",
+    ),
+]
 Context = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,6 +55,8 @@ OnReject = Annotated[str, typer.Option(help="Captures that are no number: count,
 Columns = Annotated[
     str | None, typer.Option(metavar="A,B,...", help="The columns to give, in this order.")
 ]
+Threads = Annotated[int | None, typer.Option(help="At most so many threads; default: one a core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No report and no progress on stderr.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 on any warning.")]
 ReportFile = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")

@@ -44,15 +44,7 @@ def scan(
     ],
     definitions: options.Definitions = None,
     metric: options.Metric = None,
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            "--preset",
-            metavar="NAME",
-            help="Definitions that come along, see the command presets; auto tries all of them.",
-        ),
-    ] = None,
+    preset: options.Preset = None,
     context: options.Context = None,
     output: Annotated[
         list[str] | None,
@@ -69,17 +61,13 @@ def scan(
     on_reject: options.OnReject = "count",
     envelope: options.Envelope = "auto",
     timezone: options.Timezone = "UTC",
-    threads: Annotated[
-        int | None, typer.Option(help="At most so many threads; default: one a core.")
-    ] = None,
+    threads: options.Threads = None,
     columns: options.Columns = None,
     all_points: Annotated[
         bool, typer.Option("--all", help="On a terminal: show every point, not the first 10.")
     ] = False,
     strict: options.Strict = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No report and no progress on stderr.")
-    ] = False,
+    quiet: options.Quiet = False,
     report: options.ReportFile = None,
 ) -> None:
     """Read logs once and give every metric point.
@@ -94,7 +82,7 @@ def scan(
         with collect_warnings(seen):
             for target in targets:
                 check_target(target)
-            presets = _presets(preset or [], sources, normalize, show=not quiet)
+            presets = preset_definitions(preset or [], sources, normalize, show=not quiet)
             checked = load_definitions(definitions or [], metric or [], presets, sources)
             found = _open(
                 sources,
@@ -131,7 +119,7 @@ def scan(
         raise typer.Exit(max(code, EXIT_SOURCE if final.sources.failed else 0))
 
 
-def _presets(
+def preset_definitions(
     names: list[str], sources: list[str], normalize: str, *, show: bool
 ) -> DefinitionSet | None:
     """The definitions of presets; `auto` becomes the names of those that fit the logs."""
@@ -199,7 +187,7 @@ def _run(
     try:
         for target in targets:
             sinks.append(open_sink(target, found.schema))
-        with _progress(found, show and is_terminal(sys.stderr)):
+        with show_progress(found, show and is_terminal(sys.stderr)):
             try:
                 for batch in found:
                     for sink in sinks:
@@ -230,7 +218,7 @@ def _first(batch: pa.RecordBatch) -> list[int]:
 
 
 @contextlib.contextmanager
-def _progress(found: Scan, show: bool) -> Iterator[None]:
+def show_progress(found: Scan, show: bool) -> Iterator[None]:
     if not show:
         yield
         return
