@@ -42,6 +42,15 @@ if TYPE_CHECKING:
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
     from metricsieve.following import Follow, follow
+    from metricsieve.results import (
+        analytics,
+        attempts,
+        final_metrics,
+        last_attempt,
+        objective,
+        summary,
+        wide,
+    )
     from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
     from metricsieve.sources.object_store import RemotePath
     from metricsieve.suggesting import Suggestion, suggest
@@ -71,13 +80,20 @@ __all__ = [
     "StateError",
     "Suggestion",
     "__version__",
+    "analytics",
+    "attempts",
     "explain",
+    "final_metrics",
     "follow",
     "from_training_job",
     "from_tuning_job",
+    "last_attempt",
+    "objective",
     "preview",
     "scan",
     "suggest",
+    "summary",
+    "wide",
 ]
 
 _LAZY = {
@@ -93,13 +109,20 @@ _LAZY = {
     "Scan": ("_scan", "Scan"),
     "Suggestion": ("suggesting", "Suggestion"),
     "__version__": ("_engine", "native_version"),
+    "analytics": ("results", "analytics"),
+    "attempts": ("results", "attempts"),
     "explain": ("explaining", "explain"),
+    "final_metrics": ("results", "final_metrics"),
     "follow": ("following", "follow"),
     "from_training_job": ("_jobs", "from_training_job"),
     "from_tuning_job": ("_jobs", "from_tuning_job"),
+    "last_attempt": ("results", "last_attempt"),
+    "objective": ("results", "objective"),
     "preview": ("explaining", "preview"),
     "scan": ("_scan", "scan"),
     "suggest": ("suggesting", "suggest"),
+    "summary": ("results", "summary"),
+    "wide": ("results", "wide"),
 }
 
 

@@ -1,0 +1,278 @@
+"""Result files: what the sinks wrote, and what is like it.
+
+Principal function: `open_file`, used by `_rows`. Text formats know no types: columns that the
+package itself gives have theirs, those of any other name are looked through once before they are
+read, so that CSV and JSON lines are read twice where there are any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metricsieve._text import visible
+from metricsieve.exceptions import SourceError
+
+Reader = Callable[[list[str]], Iterator[pa.RecordBatch]]
+
+_BATCH_ROWS = 65_536
+_TYPES: dict[str, Any] = {
+    "metric": pa.string(),
+    "value": pa.float64(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "source": pa.string(),
+    "line": pa.uint64(),
+    "offset": pa.uint64(),
+    "job": pa.string(),
+    "host": pa.string(),
+    "stream": pa.string(),
+    "rank": pa.int32(),
+    "definition": pa.int32(),
+    "match": pa.uint32(),
+    "text": pa.string(),
+    "attempt": pa.int32(),
+}
+_FORMULA = r"^'([=+\-@\t\r])"  # what the CSV sink quotes for spreadsheets
+_NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
+
+
+def is_result(path: str) -> bool:
+    """Whether a path is spelt like a result file, or is a directory that holds Parquet files."""
+    if os.path.isdir(path):
+        return next(_parts(path), None) is not None
+    return Path(path).suffix.lower() in _KINDS
+
+
+def open_file(path: str) -> tuple[pa.Schema, Reader]:
+    """The schema of a result file, and what reads it.
+
+    Raises:
+        FileNotFoundError: it does not exist, or is a directory without a Parquet file.
+        SourceError: it is not what its name says.
+        ValueError: its name says nothing.
+    """
+    if os.path.isdir(path):
+        return _open_parts(path)
+    suffix = Path(path).suffix.lower()
+    if suffix not in _KINDS:
+        raise ValueError(
+            f"cannot tell the format of {path!r}: a result ends in one of {', '.join(_KINDS)}; a "
+            "log is read by metricsieve.scan"
+        )
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    with _errors(path):
+        return _KINDS[suffix](path)
+
+
+@contextlib.contextmanager
+def _errors(path: str) -> Iterator[None]:
+    """Damage becomes an error that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, SourceError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SourceError(f"cannot read the result {visible(path)}: {visible(reason)}") from error
+
+
+def _parts(path: str) -> Iterator[str]:
+    """The Parquet files of a directory, by path; hidden ones are others' business."""
+    for directory, inner, files in os.walk(path):
+        inner[:] = sorted(name for name in inner if name[0] not in "._")
+        for name in sorted(files):
+            if name.endswith(".parquet") and name[0] not in "._":
+                yield os.path.join(directory, name)
+
+
+def _open_parts(path: str) -> tuple[pa.Schema, Reader]:
+    parts = list(_parts(path))
+    if not parts:
+        raise FileNotFoundError(errno.ENOENT, "no .parquet file in the directory", path)
+    with _errors(parts[0]):
+        schema, _ = _open_parquet(parts[0])
+
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        for part in parts:
+            with _errors(part):
+                own, read_part = _open_parquet(part)
+                if not own.equals(schema):
+                    raise SourceError(
+                        f"{visible(part)} has other columns than {visible(parts[0])}: read them "
+                        "one by one"
+                    )
+            yield from read_part(columns)
+
+    return schema, read
+
+
+def _open_parquet(path: str) -> tuple[pa.Schema, Reader]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        with _errors(path), pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                yield batch.select(columns)
+
+    return schema, read
+
+
+def _open_arrow(path: str) -> tuple[pa.Schema, Reader]:
+    with pa.OSFile(path, "rb") as file:
+        schema = pa.ipc.open_file(file).schema
+
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        with _errors(path), pa.OSFile(path, "rb") as file:
+            reader = pa.ipc.open_file(file)
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
+
+    return schema, read
+
+
+def _open_csv(path: str) -> tuple[pa.Schema, Reader]:
+    import pyarrow.csv
+
+    def stream(types: dict[str, Any], columns: list[str] | None) -> Any:
+        return pyarrow.csv.open_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=types,
+                include_columns=columns,
+                null_values=[""],  # nan is a value, NA may be a name
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+    with stream({}, None) as first:
+        names = first.schema.names
+    others = [name for name in names if name not in _TYPES]
+    types = {name: _TYPES[name] for name in names if name in _TYPES}
+    if others:
+        found = dict.fromkeys(others, pa.int64())
+        with stream(dict.fromkeys(others, pa.string()), others) as texts:
+            for batch in texts:
+                for name in others:
+                    found[name] = _narrowest(batch.column(name), found[name])
+        types |= found
+    schema = pa.schema([(name, types[name]) for name in names])
+
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        with _errors(path), stream(types, columns) as batches:
+            for batch in batches:
+                cells = [_unguarded(column) for column in batch.columns]
+                yield pa.RecordBatch.from_arrays(cells, names=columns)
+
+    return schema, read
+
+
+def _narrowest(texts: Any, kind: Any) -> Any:
+    """The first of int64, float64 and string, from `kind` on, that all texts can be read as."""
+    for wanted in (pa.int64(), pa.float64()):
+        if kind in (pa.int64(), wanted):
+            with contextlib.suppress(pa.ArrowInvalid):
+                texts.cast(wanted)
+                return wanted
+    return pa.string()
+
+
+def _unguarded(column: Any) -> Any:
+    if not pa.types.is_string(column.type):
+        return column
+    return pc.replace_substring_regex(column, pattern=_FORMULA, replacement=r"\1")
+
+
+def _open_jsonl(path: str) -> tuple[pa.Schema, Reader]:
+    found: dict[str, Any] = {}
+    for _, rows in _json_rows(path):
+        for row in rows:
+            for name, cell in row.items():
+                if name in _TYPES:
+                    found.setdefault(name, _TYPES[name])
+                else:
+                    found[name] = _json_type(cell, found.get(name))
+    types = {name: pa.string() if kind is None else kind for name, kind in found.items()}
+    schema = pa.schema(list(types.items()))
+
+    def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        for number, rows in _json_rows(path):
+            try:
+                cells = [_json_column([row.get(c) for row in rows], types[c]) for c in columns]
+            except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+                raise SourceError(
+                    f"cannot read the result {visible(path)}: in the {len(rows):,} lines up to "
+                    f"line {number:,}: {visible(str(error))}"
+                ) from error
+            yield pa.RecordBatch.from_arrays(cells, names=columns)
+
+    return schema, read
+
+
+def _json_rows(path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Rows, many at a time, and the number of the last one's line."""
+    rows: list[dict[str, Any]] = []
+    number = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                row = error
+            if not isinstance(row, dict):
+                why = "it is no JSON object" if not isinstance(row, ValueError) else str(row)
+                raise SourceError(
+                    f"cannot read the result {visible(path)}: line {number:,}: {visible(why)}"
+                )
+            rows.append(row)
+            if len(rows) == _BATCH_ROWS:
+                yield number, rows
+                rows = []
+    if rows:
+        yield number, rows
+
+
+def _json_type(cell: object, so_far: Any) -> Any:
+    """The type of a column with one more cell; None while nothing is known."""
+    if cell is None or so_far == pa.string():
+        return so_far
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return so_far or pa.int64()
+    if isinstance(cell, float) or cell in _NO_NUMBERS:
+        return pa.float64()
+    return pa.string()
+
+
+def _json_column(cells: list[Any], kind: Any) -> Any:
+    if pa.types.is_floating(kind):
+        return pa.array([None if cell is None else float(cell) for cell in cells], kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array(cells, pa.string()).cast(kind)
+    if pa.types.is_string(kind):
+        cells = [c if c is None or isinstance(c, str) else json.dumps(c) for c in cells]
+    return pa.array(cells, kind)
+
+
+_KINDS: dict[str, Callable[[str], tuple[pa.Schema, Reader]]] = {
+    ".parquet": _open_parquet,
+    ".arrow": _open_arrow,
+    ".feather": _open_arrow,
+    ".csv": _open_csv,
+    ".jsonl": _open_jsonl,
+    ".ndjson": _open_jsonl,
+}

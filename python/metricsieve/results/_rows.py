@@ -1,0 +1,202 @@
+"""Rows of points, wherever they are: a scan, an Arrow table or stream, a result file.
+
+Principal type: `Rows`, made by `open_rows`. Everything in this package reads through it, a batch
+at a time and only the columns that are needed. Files are read by `_files`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metricsieve._context import STEPS, step_column
+from metricsieve._scan import Scan
+from metricsieve.results import _files
+
+MICROSECONDS = pa.timestamp("us", "UTC")
+_STEP_KEY = b"metricsieve.step"
+_REQUIRED = ("metric", "value")
+
+
+class Rows:
+    """The rows of one result, to be read once.
+
+    Args:
+        schema: of all columns.
+        read: gives the batches; it is told which columns are wanted, and may give more.
+
+    Raises:
+        ValueError: there is no column `metric` or `value`, or `value` holds no numbers.
+    """
+
+    def __init__(
+        self, schema: pa.Schema, read: Callable[[list[str]], Iterator[pa.RecordBatch]]
+    ) -> None:
+        self.schema = schema
+        self._read = read
+        for name in _REQUIRED:
+            if schema.get_field_index(name) < 0:
+                raise ValueError(
+                    f"there is no column {name!r}: a result has metric and value, and perhaps "
+                    f"others; these are {', '.join(map(repr, schema.names)) or 'none'}"
+                )
+        kind: Any = schema.field("value").type
+        if not (
+            pa.types.is_floating(kind)
+            or pa.types.is_integer(kind)
+            or pa.types.is_decimal(kind)
+            or pa.types.is_null(kind)
+        ):
+            raise ValueError(f"the column 'value' must hold numbers, not {kind}")
+
+    def __contains__(self, column: str) -> bool:
+        return self.schema.get_field_index(column) >= 0
+
+    def points(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Batches of the rows that have a value, of these columns and of `metric` and `value`.
+
+        Values are float64, timestamps microseconds in UTC, and texts strings or dictionaries of
+        strings, whatever types they had. (The stubs of pyarrow know too little of its columns to
+        say more than Any.)
+
+        Raises:
+            ValueError: a row has no metric.
+        """
+        wanted = [name for name in dict.fromkeys((*_REQUIRED, *columns)) if name in self]
+        for batch in self._read(wanted):
+            if batch.column("metric").null_count:
+                raise ValueError("a row without a metric's name is no point")
+            plain = pa.RecordBatch.from_arrays(
+                [_usual(name, batch.column(name)) for name in wanted], names=wanted
+            )
+            if plain.column("value").null_count:
+                plain = plain.filter(plain.column("value").is_valid())
+            if plain.num_rows:
+                yield plain
+
+    def table(self) -> pa.Table:
+        """All rows and columns, as they are."""
+        return pa.Table.from_batches(self._read(self.schema.names), schema=self.schema)
+
+    def step(self, given: str | None = None) -> str | None:
+        """The column that is the step axis, if there is one.
+
+        Args:
+            given: the column that a user named.
+
+        Raises:
+            ValueError: there is no such column.
+        """
+        if given is not None:
+            if given not in self:
+                raise ValueError(unknown_column(given, self.schema))
+            return given
+        named = (self.schema.metadata or {}).get(_STEP_KEY, b"").decode(errors="replace")
+        return named if named and named in self else step_column(self.schema.names)
+
+    def needed_step(self, given: str | None = None) -> str:
+        """As `step`, where one is needed.
+
+        Raises:
+            ValueError: there is none; the message says how to get one.
+        """
+        axis = self.step(given)
+        if axis is None:
+            raise ValueError(
+                "there is no step axis: none of the columns is called "
+                f"{', '.join(STEPS)}. Scan with a context column, for example "
+                r"context={'epoch': r'Epoch (\d+)'} or -c 'epoch=Epoch (\d+)', or name a column"
+            )
+        return axis
+
+
+def step_metadata(axis: str | None) -> dict[bytes | str, bytes | str]:
+    """What a table's metadata says of its step axis."""
+    return {} if axis is None else {_STEP_KEY: axis.encode()}
+
+
+def is_result(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is spelt like a result file, or is a directory that holds Parquet files.
+
+    Example:
+        >>> is_result("points.parquet"), is_result("train.log")
+        (True, False)
+    """
+    return _files.is_result(os.fspath(path))
+
+
+def open_rows(x: Any) -> Rows:
+    """The rows of a scan, table, batch, stream or file.
+
+    Args:
+        x: a `Scan`, which is used up; a pyarrow table, record batch or reader; anything else
+            with the Arrow PyCapsule interface; a path ending in `.parquet`, `.arrow`,
+            `.feather`, `.csv`, `.jsonl` or `.ndjson`; a directory of Parquet files.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        SourceError: the file is damaged, or not what its name says.
+        TypeError: something else.
+        ValueError: a path with another suffix, or columns that are no result's.
+    """
+    if isinstance(x, Scan):
+        return Rows(x.schema, lambda columns: _closing(x))
+    if isinstance(x, (str, os.PathLike)):
+        return Rows(*_files.open_file(os.fspath(x)))
+    if isinstance(x, pa.Table):
+        return Rows(x.schema, lambda columns: iter(x.select(columns).to_batches()))
+    if isinstance(x, pa.RecordBatch):
+        return Rows(x.schema, lambda columns: iter([x]))
+    if not isinstance(x, pa.RecordBatchReader):
+        if hasattr(x, "__arrow_c_stream__"):
+            x = pa.RecordBatchReader.from_stream(x)
+        elif hasattr(x, "__arrow_c_array__"):
+            return open_rows(pa.record_batch(x))
+        else:
+            raise TypeError(
+                f"a {type(x).__name__} is no result: give a Scan, an Arrow table or stream, or "
+                "the path of a result file"
+            )
+    return Rows(x.schema, lambda columns: iter(x))
+
+
+def _closing(scan: Scan) -> Iterator[pa.RecordBatch]:
+    with scan:
+        yield from scan
+
+
+def unknown_column(name: str, schema: pa.Schema) -> str:
+    """What to say of a column that is not there."""
+    import difflib
+
+    close = difflib.get_close_matches(name, schema.names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"there is no column {name!r}: there are {', '.join(map(repr, schema.names))}{hint}"
+
+
+def _usual(name: str, column: Any) -> Any:
+    """A column in the type that the rest of the package knows."""
+    kind = column.type
+    if name == "value":
+        return column if kind == pa.float64() else column.cast(pa.float64(), safe=False)
+    if pa.types.is_timestamp(kind):
+        return column if kind == MICROSECONDS else column.cast(MICROSECONDS, safe=False)
+    if pa.types.is_dictionary(kind):
+        if kind == pa.dictionary(pa.int32(), pa.string()):
+            return column
+        return _usual(name, column.dictionary).take(column.indices)
+    if pa.types.is_large_string(kind) or kind == pa.string_view():
+        return column.cast(pa.string())
+    if pa.types.is_null(kind):
+        return column.cast(pa.string())
+    return column
+
+
+def row_numbers(count: int) -> Any:
+    """0, 1, 2 and so on."""
+    ones = pa.repeat(pa.scalar(1, pa.int64()), count)
+    return pc.subtract(pc.cumulative_sum(ones), 1)
