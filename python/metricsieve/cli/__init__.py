@@ -14,11 +14,13 @@ import typer
 from metricsieve.cli.check import check
 from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
+from metricsieve.cli.final import final
 from metricsieve.cli.follow import follow
 from metricsieve.cli.presets import presets
 from metricsieve.cli.run import run
 from metricsieve.cli.scan import scan
 from metricsieve.cli.suggest import suggest
+from metricsieve.cli.summary import summary
 
 app = typer.Typer(
     add_completion=False,
@@ -64,6 +66,12 @@ app.command(
 )(explain)
 app.command(epilog="Example: metricsieve preview -m 'loss=loss=([0-9.]+)' 'loss=4e-05'")(preview)
 app.command(epilog="Example: metricsieve suggest train.log > definitions.json")(suggest)
+app.command(epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve final - -m 'a=a=([0-9.]+)'")(
+    final
+)
+app.command(
+    epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve summary - -m 'a=a=([0-9.]+)'"
+)(summary)
 app.command(epilog="Example: metricsieve presets xgboost")(presets)
 
 

@@ -1,0 +1,107 @@
+"""The command `final`: the last value of each metric, as SageMaker describes a job."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from metricsieve.cli import options
+from metricsieve.cli.common import exit_codes, is_terminal
+from metricsieve.cli.results import Sources, opened, print_tables
+
+
+def final(
+    sources: Sources,
+    definitions: options.Definitions = None,
+    metric: options.Metric = None,
+    preset: options.Preset = None,
+    context: options.Context = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="What tells jobs apart; job is the source where none is known."
+        ),
+    ] = "job",
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The job to take, if there are several.")
+    ] = None,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Round to 32 bits, as SageMaker does.")
+    ] = False,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC", help="Take the job whose last value of this metric is the lowest."
+        ),
+    ] = None,
+    maximize: Annotated[
+        bool, typer.Option("--maximize", help="With --objective: the highest.")
+    ] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="A table, also if stdout is no terminal.")
+    ] = False,
+    normalize: options.Normalize = "terminal",
+    envelope: options.Envelope = "auto",
+    timezone: options.Timezone = "UTC",
+    threads: options.Threads = None,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+    report: options.ReportFile = None,
+) -> None:
+    """Give the last value of each metric of one job, like SageMaker's FinalMetricDataList.
+
+    A table on a terminal, JSON in a pipe.
+    """
+    with exit_codes():
+        if maximize and objective is None:
+            raise typer.BadParameter("--maximize says which objective is best: name --objective")
+        from metricsieve.results import final_metrics
+
+        with opened(
+            sources,
+            definitions=definitions,
+            metric=metric,
+            preset=preset,
+            context=context,
+            quiet=quiet,
+            normalize=normalize,
+            envelope=envelope,
+            timezone=timezone,
+            threads=threads,
+        ) as found:
+            entries = final_metrics(
+                found.result,
+                by,
+                group=group,
+                float32=float32,
+                objective=objective,
+                maximize=maximize,
+            )
+        if table or is_terminal(sys.stdout):
+            rows = [(e["MetricName"], e["Value"], _time(e.get("Timestamp"))) for e in entries]
+            print_tables(("metric", "value", "timestamp"), {"": rows})
+        else:
+            lines = ",\n".join(f"  {json.dumps(_json(e), ensure_ascii=False)}" for e in entries)
+            sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
+            sys.stdout.flush()
+        raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
+
+
+def _json(entry: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN, no infinity and no time: these are texts, as in JSON lines."""
+    value = entry["Value"]
+    if not math.isfinite(value):
+        value = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    told = {**entry, "Value": value}
+    if "Timestamp" in told:
+        told["Timestamp"] = _time(told["Timestamp"])
+    return told
+
+
+def _time(time: datetime | None) -> str:
+    return "" if time is None else time.isoformat()
