@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "metricsieve"
+DRAWING = "plotting/draw.py"
 LIMIT = 550  # lines of a Python file of the package
 
 
@@ -60,6 +61,8 @@ def problems() -> list[str]:
         of_following = {one for one in imports if one.startswith("metricsieve.following")}
         if of_following and name.startswith(("sinks/", "_scan", "_sources", "_render")):
             found.append(f"{name}: what follow builds on does not know it")
+        if re.search(r"^\s*(?:from|import) +matplotlib", text, re.MULTILINE) and name != DRAWING:
+            found.append(f"{name}: only {DRAWING} imports matplotlib")
         if len(text.splitlines()) > LIMIT:
             found.append(f"{name}: more than {LIMIT} lines; find the seam")
     return found

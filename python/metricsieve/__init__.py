@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
     from metricsieve.following import Follow, follow
+    from metricsieve.plotting import Chart, plot
     from metricsieve.results import (
         analytics,
         attempts,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from metricsieve.suggesting import Suggestion, suggest
 
 __all__ = [
+    "Chart",
     "CloudWatchLogs",
     "DebugBuildWarning",
     "DefinitionError",
@@ -89,6 +91,7 @@ __all__ = [
     "from_tuning_job",
     "last_attempt",
     "objective",
+    "plot",
     "preview",
     "scan",
     "suggest",
@@ -97,6 +100,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Chart": ("plotting", "Chart"),
     "CloudWatchLogs": ("sources.cloudwatch_logs", "CloudWatchLogs"),
     "DefinitionSet": ("definitions", "DefinitionSet"),
     "Explanation": ("explaining", "Explanation"),
@@ -118,6 +122,7 @@ _LAZY = {
     "from_tuning_job": ("_jobs", "from_tuning_job"),
     "last_attempt": ("results", "last_attempt"),
     "objective": ("results", "objective"),
+    "plot": ("plotting", "plot"),
     "preview": ("explaining", "preview"),
     "scan": ("_scan", "scan"),
     "suggest": ("suggesting", "suggest"),
