@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from metricsieve._result_files import is_result, read_result
 from metricsieve.plotting import choose
 from metricsieve.plotting._names import direction, read_name
-from metricsieve.plotting._reading import is_result, read_result
 from metricsieve.plotting._thin import thin
 
 # Names that belong together, as people and frameworks write them, and the title of their panel.

@@ -16,6 +16,7 @@ from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
 from metricsieve.cli.final import final
 from metricsieve.cli.follow import follow
+from metricsieve.cli.plot import plot
 from metricsieve.cli.presets import presets
 from metricsieve.cli.run import run
 from metricsieve.cli.scan import scan
@@ -72,6 +73,9 @@ app.command(epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve final - -m
 app.command(
     epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve summary - -m 'a=a=([0-9.]+)'"
 )(summary)
+app.command(
+    epilog="Example: printf 'loss=4\\nloss=2\\n' | metricsieve plot - -m 'loss=loss=([0-9.]+)'"
+)(plot)
 app.command(epilog="Example: metricsieve presets xgboost")(presets)
 
 

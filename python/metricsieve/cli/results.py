@@ -100,7 +100,7 @@ def opened(
 
 def _is_result(sources: list[str], *, given: bool) -> bool:
     """Whether to read a result; definitions are for logs."""
-    from metricsieve.results import is_result
+    from metricsieve._result_files import is_result
 
     spelt = [one for one in sources if Path(one).suffix.lower() in _NEVER_LOGS]
     if spelt and (given or len(sources) > 1):

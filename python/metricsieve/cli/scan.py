@@ -218,8 +218,9 @@ def _first(batch: pa.RecordBatch) -> list[int]:
 
 
 @contextlib.contextmanager
-def show_progress(found: Scan, show: bool) -> Iterator[None]:
-    if not show:
+def show_progress(found: Scan | None, show: bool) -> Iterator[None]:
+    """A bar on stderr while a scan runs."""
+    if found is None or not show:
         yield
         return
     from rich.console import Console

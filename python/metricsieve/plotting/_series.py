@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metricsieve._context import STEPS
-from metricsieve.plotting._reading import read_result
+from metricsieve._result_files import read_result
 
 _KEYS = ("metric", "job", "source", "host", "rank")
 

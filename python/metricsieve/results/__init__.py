@@ -8,7 +8,6 @@ docs/results.md shows each on an example.
 from metricsieve.results._analytics import analytics
 from metricsieve.results._attempts import attempts, last_attempt
 from metricsieve.results._final import final_metrics
-from metricsieve.results._rows import is_result
 from metricsieve.results._summary import objective, summary
 from metricsieve.results._wide import wide
 
@@ -16,7 +15,6 @@ __all__ = [
     "analytics",
     "attempts",
     "final_metrics",
-    "is_result",
     "last_attempt",
     "objective",
     "summary",

@@ -1,7 +1,7 @@
 """Rows of points, wherever they are: a scan, an Arrow table or stream, a result file.
 
 Principal type: `Rows`, made by `open_rows`. Everything in this package reads through it, a batch
-at a time and only the columns that are needed. Files are read by `_files`.
+at a time and only the columns that are needed. Files are read by `_result_files`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metricsieve import _result_files
 from metricsieve._context import STEPS, step_column
 from metricsieve._scan import Scan
-from metricsieve.results import _files
 
 MICROSECONDS = pa.timestamp("us", "UTC")
 _STEP_KEY = b"metricsieve.step"
@@ -119,16 +119,6 @@ def step_metadata(axis: str | None) -> dict[bytes | str, bytes | str]:
     return {} if axis is None else {_STEP_KEY: axis.encode()}
 
 
-def is_result(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is spelt like a result file, or is a directory that holds Parquet files.
-
-    Example:
-        >>> is_result("points.parquet"), is_result("train.log")
-        (True, False)
-    """
-    return _files.is_result(os.fspath(path))
-
-
 def open_rows(x: Any) -> Rows:
     """The rows of a scan, table, batch, stream or file.
 
@@ -146,7 +136,7 @@ def open_rows(x: Any) -> Rows:
     if isinstance(x, Scan):
         return Rows(x.schema, lambda columns: _closing(x))
     if isinstance(x, (str, os.PathLike)):
-        return Rows(*_files.open_file(os.fspath(x)))
+        return Rows(*_result_files.open_file(os.fspath(x)))
     if isinstance(x, pa.Table):
         return Rows(x.schema, lambda columns: iter(x.select(columns).to_batches()))
     if isinstance(x, pa.RecordBatch):

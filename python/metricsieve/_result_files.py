@@ -1,8 +1,9 @@
 """Result files: what the sinks wrote, and what is like it.
 
-Principal function: `open_file`, used by `_rows`. Text formats know no types: columns that the
-package itself gives have theirs, those of any other name are looked through once before they are
-read, so that CSV and JSON lines are read twice where there are any.
+Principal functions: `open_file`, used by `results`, and `read_result`, used by `plotting`. Text
+formats know no types: columns that the package itself gives have theirs, those of any other name
+are looked through once before they are read, so that CSV and JSON lines are read twice where there
+are any.
 """
 
 from __future__ import annotations
@@ -44,8 +45,14 @@ _FORMULA = r"^'([=+\-@\t\r])"  # what the CSV sink quotes for spreadsheets
 _NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 
 
-def is_result(path: str) -> bool:
-    """Whether a path is spelt like a result file, or is a directory that holds Parquet files."""
+def is_result(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is spelt like a result file, or is a directory that holds Parquet files.
+
+    Example:
+        >>> is_result("points.parquet"), is_result("train.log")
+        (True, False)
+    """
+    path = os.fspath(path)
     if os.path.isdir(path):
         return next(_parts(path), None) is not None
     return Path(path).suffix.lower() in _KINDS
@@ -71,6 +78,12 @@ def open_file(path: str) -> tuple[pa.Schema, Reader]:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     with _errors(path):
         return _KINDS[suffix](path)
+
+
+def read_result(path: str | os.PathLike[str]) -> pa.RecordBatchReader:
+    """Every row and column of a result file; raises what `open_file` does."""
+    schema, read = open_file(os.fspath(path))
+    return pa.RecordBatchReader.from_batches(schema, read(schema.names))
 
 
 @contextlib.contextmanager

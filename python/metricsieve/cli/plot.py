@@ -1,0 +1,141 @@
+"""The command `plot`: curves of metrics, as a picture or in the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metricsieve.cli import options
+from metricsieve.cli.common import (
+    EXIT_STRICT,
+    exit_codes,
+    say,
+)
+from metricsieve.cli.results import opened
+
+if TYPE_CHECKING:
+    from metricsieve.plotting import Chart
+
+_WIDTH, _HEIGHT = 100, 12  # of a curve in the terminal: at most so wide, so many lines
+
+
+def plot(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE|RESULT...",
+            help="Logs, as for scan; or one result of a scan: .parquet, .arrow, .feather, .csv, "
+            ".jsonl, or a directory of Parquet parts.",
+        ),
+    ],
+    definitions: options.Definitions = None,
+    metric: options.Metric = None,
+    preset: options.Preset = None,
+    context: options.Context = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The picture: .png, .svg or .pdf; without it curves in the terminal.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this metric or panel, with its partners."),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The axis; point counts the points."),
+    ] = None,
+    maximize: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="More of this metric is better.")
+    ] = None,
+    minimize: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Less of this metric is better.")
+    ] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option("--log/--linear", help="The scale; default: log where values span 1:1000."),
+    ] = None,
+    ascii_only: Annotated[
+        bool, typer.Option("--ascii", help="In the terminal: no characters beyond ASCII.")
+    ] = False,
+    normalize: options.Normalize = "terminal",
+    number: options.Number = "trim",
+    envelope: options.Envelope = "auto",
+    timezone: options.Timezone = "UTC",
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+    report: options.ReportFile = None,
+) -> None:
+    """Draw training and validation of each metric together, with the best value marked.
+
+    Exits 1 if there is no point to draw.
+    """
+    with exit_codes():
+        from metricsieve.plotting import choose
+
+        if output is not None:
+            from metricsieve.plotting.draw import check_output
+
+            check_output(output)
+        with opened(
+            sources,
+            definitions=definitions,
+            metric=metric,
+            preset=preset,
+            context=context,
+            quiet=quiet,
+            normalize=normalize,
+            number=number,
+            envelope=envelope,
+            timezone=timezone,
+        ) as given:
+            chart = choose(
+                given.result,
+                metrics=only,
+                step=step,
+                maximize=maximize or (),
+                minimize=minimize or (),
+                log=log,
+            )
+        if chart.panels and output is not None:
+            from metricsieve.plotting.draw import draw
+
+            draw(chart, output)
+        elif chart.panels:
+            _print(chart, ascii_only=ascii_only)
+        code = given.finish(strict=strict, quiet=quiet, report_file=report)
+        raise typer.Exit(max(code, _tell(chart, quiet=quiet)))
+
+
+def _print(chart: Chart, *, ascii_only: bool) -> None:
+    """The curves on stdout, in colours on a terminal."""
+    from rich.console import Console
+
+    from metricsieve.plotting.terminal import can_show, render
+
+    ascii_only = ascii_only or not can_show(getattr(sys.stdout, "encoding", None))
+    width = min(_WIDTH, shutil.get_terminal_size((80, 24)).columns)
+    console = Console(file=sys.stdout, width=max(width, 30), highlight=False)
+    for number, panel in enumerate(chart.panels):
+        if number:
+            console.print()
+        console.print(render(panel, width, _HEIGHT, ascii=ascii_only), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def _tell(chart: Chart, *, quiet: bool) -> int:
+    """Say on stderr what is not shown; the exit code."""
+    if not quiet:
+        for note in chart.all_notes():
+            say(f"note: {note}")
+    if chart.panels:
+        return 0
+    say("error: there is no point to draw")
+    return EXIT_STRICT
