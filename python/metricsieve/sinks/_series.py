@@ -11,10 +11,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._template import Template
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,6 @@ MAX_DIMENSIONS = 30
 MAX_NAME = 255
 MAX_DIMENSION_VALUE = 1024
 _US = 1_000_000
-_TEMPLATE = re.compile(r"\{([^{}]*)\}")
 _SENDABLE = re.compile(r"[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*")
 _DEFAULT_DIMENSIONS = {"TrainingJobName": "{job}"}
 _MAX_SERIES = 1000
@@ -48,40 +48,19 @@ class Refused(NamedTuple):
 
 
 class Dimension:
-    """A dimension's name, and its value as a text with columns in braces.
+    """A dimension's name, and the template of its value.
 
     Raises:
         ValueError: the name is none, or a column is missing.
     """
 
-    def __init__(self, text: str, columns: list[str]) -> None:
-        self.name, equals, self._template = text.partition("=")
-        if not equals or not self._template:
+    def __init__(self, text: str, columns: Sequence[str]) -> None:
+        self.name, equals, template = text.partition("=")
+        if not equals or not template:
             raise ValueError(f"the dimension {text!r} is no NAME=VALUE, such as Host={{host}}")
         if not _SENDABLE.fullmatch(self.name) or len(self.name) > MAX_NAME:
             raise ValueError(f"a dimension's name is printable ASCII, not {self.name!r}")
-        self.columns = _TEMPLATE.findall(self._template)
-        for column in self.columns:
-            if column not in columns:
-                known = ", ".join(columns)
-                raise ValueError(f"dimension {text!r}: there is no column {column!r}, only {known}")
-
-    def of(self, row: dict[str, Any]) -> str | None:
-        """The value for a row; None where a column of it is null.
-
-        The source stands for a job that is not known.
-        """
-        parts = []
-        at = 0
-        for found in _TEMPLATE.finditer(self._template):
-            value = row.get(found[1])
-            if value is None and found[1] == "job":
-                value = row.get("source")
-            if value is None:
-                return None
-            parts += [self._template[at : found.start()], str(value)]
-            at = found.end()
-        return "".join([*parts, self._template[at:]])
+        self.value = Template(template, columns, "dimension")
 
 
 class Gathered:
@@ -110,8 +89,7 @@ class Gathered:
     ) -> None:
         given = dimensions or [f"{name}={value}" for name, value in _DEFAULT_DIMENSIONS.items()]
         given = given if dimensions or {"job", "source"} & set(schema.names) else []
-        names = [*schema.names, *(["job"] if "source" in schema.names else [])]
-        self.dimensions = [Dimension(one, names) for one in given]
+        self.dimensions = [Dimension(one, schema.names) for one in given]
         if len(self.dimensions) > MAX_DIMENSIONS:
             raise ValueError(f"a metric has at most {MAX_DIMENSIONS} dimensions")
         self._resolution = resolution
@@ -123,7 +101,7 @@ class Gathered:
             name
             for name in schema.names
             if name in ("metric", "value", "timestamp", "source", "line")
-            or any(name in (*one.columns, "job") for one in self.dimensions)
+            or any(name in one.value.columns for one in self.dimensions)
         ]
         self._known: set[Series] = set()
         self._values: dict[tuple[Series, int | None], Counter[float]] = {}
@@ -140,7 +118,7 @@ class Gathered:
         Raises:
             SinkError: there are too many series.
         """
-        columns = {name: _plain(batch.column(name)) for name in self._wanted}
+        columns = {name: plain(batch.column(name)) for name in self._wanted}
         oldest, latest = (int((now + delta) * _US) for delta in (-14 * 86_400, 2 * 3_600))
         if self._of_any_age:
             oldest, latest = 0, 1 << 62
@@ -167,7 +145,7 @@ class Gathered:
             return "name is not printable ASCII"
         found = []
         for dimension in self.dimensions:
-            text = dimension.of(row)
+            text = dimension.value.of(row)
             if text is None:
                 continue
             if not _SENDABLE.fullmatch(text) or len(text) > MAX_DIMENSION_VALUE:
@@ -215,7 +193,7 @@ def _units(schema: pa.Schema) -> dict[str, str]:
     return {} if found is None else dict(json.loads(found))
 
 
-def _plain(column: Any) -> list[Any]:
+def plain(column: Any) -> list[Any]:
     """A column as Python values; times as microseconds."""
     import pyarrow as pa
 

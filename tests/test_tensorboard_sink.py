@@ -1,0 +1,197 @@
+"""TensorBoard event files, read back by TensorBoard's own reader and by tbparse."""
+
+import math
+import os
+import struct
+from datetime import UTC, datetime, timedelta
+
+import metricsieve as ms
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metricsieve.exceptions import SinkWarning
+from metricsieve.sinks import open_sink
+from program import run
+
+START = datetime(2026, 11, 25, 10, tzinfo=UTC)
+
+
+def single(value):
+    """The value as a float32."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def read(directory):
+    """`{run: {tag: [(step, seconds, value)]}}` by TensorBoard's reader."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for name in sorted(os.listdir(directory)):
+        reader = EventAccumulator(os.path.join(directory, name), size_guidance={"scalars": 0})
+        reader.Reload()
+        found[name] = {
+            tag: [(event.step, event.wall_time, repr(event.value)) for event in reader.Scalars(tag)]
+            for tag in reader.Tags()["scalars"]
+        }
+    return found
+
+
+INT64 = pa.int64()
+
+
+def table(rows, step=INT64):
+    """Rows `(metric, value, timestamp, job, step)`."""
+    names = ["metric", "value", "timestamp", "job", "step", "source"]
+    kinds = [pa.string(), pa.float64(), pa.timestamp("us", "UTC"), pa.string(), step, pa.string()]
+    rows = [(*row, "x.log") for row in rows]
+    columns = [
+        pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)
+    ]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write(directory, points, options=""):
+    """All of them in several batches, and the end."""
+    sink = open_sink(f"tensorboard:{directory}{options}", points.schema)
+    for batch in points.to_batches(max_chunksize=5):
+        sink.write(batch)
+    sink.close()
+    return sink
+
+
+def expected(rows):
+    """What the rules say, in plain Python."""
+    runs = {}
+    for metric, value, time, job, step in rows:
+        if value is not None and step is not None:
+            points = runs.setdefault(job or "x.log", {})
+            points.pop((metric, step), None)
+            points[metric, step] = (value, time)
+    found = {}
+    for name, points in runs.items():
+        seconds, tags = 0.0, {}
+        for (metric, step), (value, time) in sorted(points.items(), key=lambda one: one[0][1]):
+            seconds = seconds if time is None else time.timestamp()
+            tags.setdefault(metric, []).append((step, seconds, repr(single(value))))
+        found[name] = tags
+    return found
+
+
+ROWS = st.tuples(
+    st.sampled_from(["loss", "train:acc", "é/x"]),
+    st.one_of(st.floats(), st.none()),
+    st.one_of(st.none(), st.integers(0, 10**6).map(lambda s: START + timedelta(seconds=s))),
+    st.sampled_from(["a", "b/c", ".d", None]),
+    st.one_of(st.none(), st.integers(0, 6)),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.lists(ROWS, min_size=1, max_size=30))
+def test_each_run_has_its_points_by_step(tmp_path_factory, rows):
+    """Whatever their order; of doubled steps the last one, NaN and infinities as they are."""
+    directory = tmp_path_factory.mktemp("runs")
+    write(directory, table(rows))
+    names = {"b/c": "b%2Fc", ".d": "%2Ed"}
+    told = {names.get(name, name): tags for name, tags in expected(rows).items()}
+    assert read(directory) == told
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # tbparse's
+def test_tbparse_reads_what_a_scan_found(tmp_path):
+    """Every point of a real log of the repository."""
+    from tbparse import SummaryReader
+
+    log = "examples/logs/xgboost.log"
+    definitions = ms.DefinitionSet.preset("xgboost")
+    points = ms.scan(log, definitions).read_all()
+    ms.scan(log, definitions).write(f"tensorboard:{tmp_path}")
+    frame = SummaryReader(str(tmp_path)).scalars
+    found = sorted(zip(frame["tag"], frame["step"], frame["value"], strict=True))
+    rows = points.select(["metric", "round", "value"]).to_pylist()
+    assert found == sorted((row["metric"], row["round"], single(row["value"])) for row in rows)
+    assert len(found) == 360
+
+
+def test_writing_again_doubles_nothing(tmp_path):
+    """The file of a run has one name."""
+    rows = [("loss", float(n), START, "a", n) for n in range(10)]
+    write(tmp_path, table(rows))
+    write(tmp_path, table(rows[:7]))
+    assert read(tmp_path) == expected(rows[:7])
+    assert len(os.listdir(tmp_path / "a")) == 1
+
+
+def test_steps_without_a_column_are_numbers_and_fractions_are_thousandths(tmp_path):
+    """And it is said."""
+    rows = [("loss", 1.0, START, "a", 0.5), ("loss", 2.0, START, "a", 1.25)]
+    sink = write(tmp_path / "fractions", table(rows, pa.float64()))
+    assert [step for step, *_ in read(tmp_path / "fractions")["a"]["loss"]] == [500, 1250]
+    assert sink.notes == ["TensorBoard: step is no whole number: steps are thousandths of it"]
+    write(tmp_path / "numbers", table(rows).drop_columns(["step"]))
+    assert [step for step, *_ in read(tmp_path / "numbers")["a"]["loss"]] == [0, 1]
+
+
+def test_templates_make_runs_and_tags(tmp_path):
+    """Of any column."""
+    scan = ms.scan(
+        {"s": b"eval loss=1 epoch=3 n=7\ntrain loss=2 epoch=4 n=8"},
+        {"loss": r"(?P<phase>\w+) loss=(?P<value>\d)"},
+        context={"epoch": r"epoch=(\d)", "n": r"n=(\d)"},
+    )
+    scan.write(f"tensorboard:{tmp_path}?run={{source}}-{{n}}&tag={{metric}}/{{phase}}&step=n")
+    found = read(tmp_path)
+    steps = {name: {tag: e[0][0] for tag, e in tags.items()} for name, tags in found.items()}
+    assert steps == {"s-7": {"loss/eval": 7}, "s-8": {"loss/train": 8}}
+
+
+def test_a_failure_leaves_the_run_as_it_was(tmp_path):
+    """And no half of a file."""
+    rows = [("loss", 1.0, START, "a", 0)]
+    write(tmp_path, table(rows))
+    sink = open_sink(f"tensorboard:{tmp_path}", table(rows).schema)
+    sink.write(table([("loss", 9.0, START, "a", 0)]).to_batches()[0])
+    sink.abort()
+    assert read(tmp_path) == expected(rows)
+    assert len(os.listdir(tmp_path / "a")) == 1
+
+
+def test_follow_writes_for_those_who_watch(tmp_path):
+    """At each commit; a restart goes on beside what is there."""
+    log, runs = tmp_path / "a.log", tmp_path / "runs"
+    arguments = ["follow", str(log), "-m", r"loss=loss=(\d)", "-c", r"step=step (\d+)"]
+    arguments += ["-o", f"tensorboard:{runs}?run=mine", "--state", str(tmp_path / "state")]
+    arguments += ["--until-idle", "0.2", "--poll", "0.05", "--commit-every", "0"]
+    for start in (0, 5):
+        with open(log, "a") as file:
+            file.write("".join(f"step {n} loss={n}\n" for n in range(start, start + 5)))
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+    found = [(step, value) for step, _, value in read(runs)["mine"]["loss"]]
+    assert found == [(n, repr(float(n))) for n in range(10)]
+
+
+def test_what_makes_no_sense_says_what_does(tmp_path):
+    """Before anything is read, or with the columns that there are."""
+    scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+    for url, message in (
+        ("tensorboard:", "needs a directory"),
+        ("tensorboard:x?runs=1", "has no option runs="),
+        (f"tensorboard:{tmp_path}?step=line&tag={{phase}}", "no column 'phase'"),
+        (f"tensorboard:{tmp_path}?step=metric", "holds no numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_sink(url, scan.schema)
+
+
+def test_points_without_a_step_are_left_out_and_counted(tmp_path):
+    """A row before the first epoch."""
+    scan = ms.scan(b"loss=1\nEpoch 2\nloss=2", {"loss": "loss=(.)"}, context={"epoch": "h (.)"})
+    with pytest.warns(SinkWarning, match="1 points have no epoch"):
+        scan.write(f"tensorboard:{tmp_path}")
+    assert [step for step, *_ in read(tmp_path)["%3Cbytes%3A0%3E"]["loss"]] == [2]
