@@ -76,8 +76,8 @@ LiveOutput = Annotated[
         "--output",
         metavar="OUT",
         help="DIR/ (Parquet parts), FILE.jsonl (appended), - (JSON lines on stdout), "
-        "cloudwatch:NAMESPACE, tensorboard:DIR, or .parquet, .arrow, .csv, emf:FILE, written whole "
-        "at the end.",
+        "cloudwatch:NAMESPACE, tensorboard:DIR, mlflow:URI, or .parquet, .arrow, .csv, emf:FILE, "
+        "written whole at the end.",
     ),
 ]
 State = Annotated[

@@ -53,8 +53,8 @@ def scan(
             "--output",
             metavar="OUT",
             help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout; "
-            "cloudwatch:NAMESPACE, emf:FILE, tensorboard:DIR (docs/sinks.md). More than one may be "
-            "given.",
+            "cloudwatch:NAMESPACE, emf:FILE, tensorboard:DIR, mlflow:URI (docs/sinks.md). More "
+            "than one may be given.",
         ),
     ] = None,
     normalize: options.Normalize = "terminal",

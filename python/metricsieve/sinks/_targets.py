@@ -34,6 +34,7 @@ SUFFIXES = tuple(_SUFFIXES)
 _SCHEMES = {
     "cloudwatch": ("cloudwatch", "open_cloudwatch"),
     "emf": ("emf", "open_emf"),
+    "mlflow": ("mlflow", "open_mlflow"),
     "tensorboard": ("tensorboard", "open_tensorboard"),
 }
 ENTRY_POINTS = "metricsieve.sinks"

@@ -1,0 +1,229 @@
+"""MLflow runs: `mlflow:TRACKING-URI`.
+
+Principal type: `MlflowSink`. A run is found again by its tag, and what its history holds already is
+not logged once more, so that the same points written again do not double.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from metricsieve._text import shorten
+from metricsieve.exceptions import SinkError
+from metricsieve.sinks._runs import RunPoint, Runs
+from metricsieve.sources._remote import without_secrets
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve.sinks._targets import Target
+
+_OPTIONS = ("experiment", "step", "run", "tag")
+EXPERIMENT = "metricsieve"
+RUN_TAG = "metricsieve.run"
+DEFINITIONS_TAG = "metricsieve.definitions"
+# Of MLflow's REST API: metrics of a LogBatch request, and what a metric's name may hold.
+_MAX_METRICS = 1000
+_MAX_NAME = 250
+_UNFIT = re.compile(r"[^\w\-. :/]", re.ASCII)
+
+_Known = set[tuple[str, int, int, str]]
+
+
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    target.only(*_OPTIONS)
+    for name in _OPTIONS:
+        target.one(name)
+
+
+def open_mlflow(target: Target, schema: pa.Schema) -> MlflowSink:
+    """The sink of a URL."""
+    return MlflowSink(
+        target.rest or None,
+        schema,
+        experiment=target.one("experiment", EXPERIMENT) or EXPERIMENT,
+        step=target.one("step"),
+        run=target.one("run"),
+        tag=target.one("tag", "{metric}") or "{metric}",
+    )
+
+
+open_mlflow.check = check  # type: ignore[attr-defined]
+
+
+class MlflowSink:
+    """Logs points as metrics of MLflow runs.
+
+    Rules: steps and doubles are those of `Runs`. The timestamp is the point's; a point without one
+    has that of the point before it in its run, or 1970. MLflow keeps milliseconds, NaN as NaN, and
+    infinities as the largest floats in its database. Characters that it does not take in names
+    become `_`. Context columns and labels are not written, but the templates may hold them.
+
+    `guarantee`: each point once, as long as a run's history can be read before it is written to.
+
+    Args:
+        uri: of the tracking server or database, such as `sqlite:///mlflow.db`; None for MLflow's
+            own default (MLFLOW_TRACKING_URI).
+        schema: of the batches.
+        experiment: name of the experiment; made if it does not exist.
+        step: the step column; None for the usual one.
+        run: template of a run's name, by default the job, else the source.
+        tag: template of a metric's name, by default the definition's.
+
+    Raises:
+        ValueError: a column does not exist.
+        SinkError: MLflow cannot be reached.
+        ImportError: MLflow is missing.
+
+    Example:
+        >>> import metricsieve as ms
+        >>> scan = ms.scan({"a": b"loss=1"}, {"loss": "loss=(.)"})
+        >>> scan.write("mlflow:sqlite:///mlflow.db?experiment=mine")  # doctest: +SKIP
+    """
+
+    guarantee = "each point once"
+
+    def __init__(
+        self,
+        uri: str | None,
+        schema: pa.Schema,
+        *,
+        experiment: str = EXPERIMENT,
+        step: str | None = None,
+        run: str | None = None,
+        tag: str = "{metric}",
+    ) -> None:
+        try:
+            from mlflow.entities import Metric
+            from mlflow.tracking import MlflowClient
+        except ImportError:
+            raise ImportError(
+                "MLflow runs need MLflow: pip install 'metricsieve[mlflow]'"
+            ) from None
+        self._metric = Metric
+        self._runs = Runs(schema, step=step, run=run, tag=tag)
+        self.path = f"mlflow:{uri or ''}"
+        self._definitions = (schema.metadata or {}).get(b"metricsieve.definitions", b"").decode()
+        self._open: dict[str, tuple[str, _Known]] = {}
+        self._times: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+        self.logged = self.known = 0
+        with _errors(self.path):
+            self._client = MlflowClient(tracking_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+            self._experiment = (
+                self._client.create_experiment(experiment) if found is None else found.experiment_id
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done with some points."""
+        found = [f"MLflow: {note}" for note in self._runs.notes]
+        renamed = [(old, new) for old, new in self._names.items() if old != new]
+        if renamed:
+            old, new = renamed[0]
+            count = f"{len(renamed)} name{'' if len(renamed) == 1 else 's'}"
+            found.append(
+                f"MLflow: {count} changed, it does not take some characters: {old} is {new}"
+            )
+        return found
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Gather points."""
+        self._runs.add(batch)
+
+    def flush(self) -> None:
+        """Log what came since the last time.
+
+        Raises:
+            SinkError: MLflow refuses or cannot be reached.
+        """
+        for name, points in self._runs.take():
+            with _errors(self.path):
+                if name not in self._open:
+                    self._open[name] = self._begin(name)
+                self._log(name, points)
+
+    def close(self) -> None:
+        """Log what is left, and end the runs."""
+        self.flush()
+        with _errors(self.path):
+            for run, _ in self._open.values():
+                self._client.set_terminated(run)
+
+    def abort(self) -> None:
+        """Leave runs as they are: what was logged stays, and comes not again."""
+
+    def _begin(self, name: str) -> tuple[str, _Known]:
+        """The run of a name, and what it holds already."""
+        # MLflow's filters know no escape: a name with both kinds of quotes is told by its hash.
+        tag = name if '"' not in name else hashlib.sha256(name.encode()).hexdigest()
+        where = f'tags.`{RUN_TAG}` = "{tag}"'
+        for run in self._client.search_runs([self._experiment], where, max_results=1):
+            known: _Known = set()
+            for key in run.data.metrics:
+                for one in self._client.get_metric_history(run.info.run_id, key):
+                    known.add((key, one.step, one.timestamp, repr(one.value)))
+            return run.info.run_id, known
+        tags_of_run = {RUN_TAG: tag, DEFINITIONS_TAG: self._definitions}
+        run = self._client.create_run(self._experiment, run_name=name, tags=tags_of_run)
+        return run.info.run_id, set()
+
+    def _log(self, name: str, points: list[RunPoint]) -> None:
+        run, known = self._open[name]
+        time = self._times.get(name, 0)
+        metrics = []
+        for point in points:
+            time = time if point.micros is None else point.micros // 1000
+            key = self._name(point.tag)
+            if known and (key, point.step, time, repr(_stored(point.value))) in known:
+                self.known += 1
+                continue
+            metrics.append(self._metric(key, point.value, time, point.step))
+            if len(metrics) == _MAX_METRICS:
+                self._client.log_batch(run, metrics)
+                self.logged += len(metrics)
+                metrics = []
+        if metrics:
+            self._client.log_batch(run, metrics)
+            self.logged += len(metrics)
+        self._times[name] = time
+
+    def _name(self, tag: str) -> str:
+        """A name that MLflow takes, another one for each tag."""
+        if tag not in self._names:
+            name = base = _UNFIT.sub("_", tag)[:_MAX_NAME]
+            number = 1
+            while name in self._names.values():
+                number += 1
+                name = f"{base[: _MAX_NAME - 8]}_{number}"
+            self._names[tag] = name
+        return self._names[tag]
+
+
+def _stored(value: float) -> float:
+    """A value as MLflow's databases give it back."""
+    largest = 1.7976931348623157e308
+    return max(-largest, min(value, largest)) if value == value else value
+
+
+@contextlib.contextmanager
+def _errors(path: str) -> Iterator[None]:
+    """Whatever MLflow or its database raises becomes a `SinkError` without secrets."""
+    try:
+        yield
+    except SinkError:
+        raise
+    except Exception as error:
+        text = shorten(without_secrets(" ".join(str(error).split()) or type(error).__name__), 300)
+        hint = "docs/sinks.md says how the server is named"
+        raise SinkError(text, without_secrets(path), hint) from error
