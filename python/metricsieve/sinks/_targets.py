@@ -34,6 +34,8 @@ SUFFIXES = tuple(_SUFFIXES)
 _SCHEMES = {
     "cloudwatch": ("cloudwatch", "open_cloudwatch"),
     "emf": ("emf", "open_emf"),
+    "influx": ("influx", "open_influx"),
+    "openmetrics": ("openmetrics", "open_openmetrics"),
     "mlflow": ("mlflow", "open_mlflow"),
     "tensorboard": ("tensorboard", "open_tensorboard"),
 }

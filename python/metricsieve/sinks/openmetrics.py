@@ -1,0 +1,114 @@
+"""OpenMetrics text with times: `openmetrics:FILE`.
+
+Prometheus makes blocks of it: `promtool tsdb create-blocks-from openmetrics FILE DIRECTORY`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from metricsieve.sinks._lines import LineSink, check_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve.sinks._targets import Target
+
+_UNFIT = re.compile(r"[^a-zA-Z0-9_:]")
+_UNFIT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+_QUOTE = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+def open_openmetrics(target: Target, schema: pa.Schema) -> OpenMetricsSink:
+    """The sink of a URL."""
+    return OpenMetricsSink(target.rest, schema, dead_letters=target.one("dead-letters"))
+
+
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read."""
+    check_file(target)
+
+
+open_openmetrics.check = check  # type: ignore[attr-defined]
+
+
+class OpenMetricsSink(LineSink):
+    """Writes each metric as a gauge with times, by series and time, as Prometheus asks for.
+
+    Rules: characters that a name cannot have become `_`, and the label `metric` holds the name as
+    it was. Labels are job, host, stream, rank, source and the columns of named groups. Prometheus
+    keeps milliseconds: of points of one series and millisecond the last one is written, the others
+    are counted. Points without a time are not written. NaN and infinities are. Context columns are
+    not.
+
+    All points are held until the end, some 100 bytes each, since they have to be sorted.
+
+    Args:
+        path: a file, which appears when it is whole, or `-` for stdout.
+        schema: of the batches.
+        dead_letters: a file that what cannot be written is appended to as JSON lines.
+
+    Raises:
+        SinkError: the file cannot be opened.
+
+    Example:
+        >>> import metricsieve as ms, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.om")
+        >>> scan = ms.scan({"a": b"2026-11-25T10:00:07Z x-loss=1"}, {"x-loss": "loss=(.)"})
+        >>> _ = scan.write(OpenMetricsSink(str(path), scan.schema))
+        >>> print(path.read_text(), end="")
+        # TYPE x_loss gauge
+        x_loss{metric="x-loss",source="a"} 1.0 1795600807.0
+        # EOF
+    """
+
+    def __init__(self, path: str, schema: pa.Schema, *, dead_letters: str | None = None) -> None:
+        super().__init__(path, schema, "OpenMetrics", dead_letters)
+        self._points: dict[str, dict[str, dict[int, float]]] = {}
+        self._doubled = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not written, and why."""
+        found = self._letters.notes
+        if self._doubled:
+            text = "points shared their millisecond with a later one of their series"
+            found.append(f"OpenMetrics: {self._doubled:,} {text}, which alone was written")
+        return found
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Gather points."""
+        for point in self.points(batch, finite=False):
+            family = _UNFIT.sub("_", point.metric)
+            family = f"_{family}" if family[:1].isdigit() or not family else family
+            labels = [("metric", point.metric), *point.tags]
+            told = ",".join(
+                f'{_UNFIT_LABEL.sub("_", name)}="{value.translate(_QUOTE)}"'
+                for name, value in labels
+            )
+            times = self._points.setdefault(family, {}).setdefault(told, {})
+            millis = point.micros // 1000
+            self._doubled += millis in times
+            times[millis] = point.value
+
+    def close(self) -> None:
+        """Write everything, and give the file its name."""
+        for family, series in sorted(self._points.items()):
+            self.put(f"# TYPE {family} gauge\n")
+            for labels, times in sorted(series.items()):
+                lines = [
+                    f"{family}{{{labels}}} {_number(value)} {millis / 1000!r}\n"
+                    for millis, value in sorted(times.items())
+                ]
+                self.put("".join(lines))
+        self.put("# EOF\n")
+        super().close()
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return "NaN"
+    if abs(value) == float("inf"):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(value)
