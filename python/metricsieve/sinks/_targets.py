@@ -34,6 +34,9 @@ SUFFIXES = tuple(_SUFFIXES)
 _SCHEMES = {
     "cloudwatch": ("cloudwatch", "open_cloudwatch"),
     "emf": ("emf", "open_emf"),
+    "delta": ("delta", "open_delta"),
+    "duckdb": ("database", "open_duckdb"),
+    "sqlite": ("database", "open_sqlite"),
     "influx": ("influx", "open_influx"),
     "openmetrics": ("openmetrics", "open_openmetrics"),
     "mlflow": ("mlflow", "open_mlflow"),

@@ -1,0 +1,267 @@
+"""Tables in database files: `duckdb:FILE` and `sqlite:FILE`.
+
+Principal types: `DuckDbSink` and `SqliteSink`. Everything is one transaction, so that a table is
+there whole or as it was; a follower's commits are transactions of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from metricsieve.exceptions import SinkError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve.sinks._targets import Target
+
+TABLE = "points"
+MODES = ("create", "append", "replace")
+
+
+def _check(target: Target) -> None:
+    target.only("table", "mode")
+    if not target.rest:
+        raise ValueError(f"{target.scheme}: needs a file, such as {target.scheme}:points.db")
+    target.one("table")
+    if target.one("mode", "create") not in MODES:
+        raise ValueError(f"{target}: mode={target.one('mode')} can be {', '.join(MODES)}")
+
+
+def open_duckdb(target: Target, schema: pa.Schema) -> DuckDbSink:
+    """The sink of a URL."""
+    table, mode = target.one("table", TABLE) or TABLE, target.one("mode", "create") or "create"
+    return DuckDbSink(target.rest, schema, table=table, mode=mode)
+
+
+def open_sqlite(target: Target, schema: pa.Schema) -> SqliteSink:
+    """The sink of a URL."""
+    table, mode = target.one("table", TABLE) or TABLE, target.one("mode", "create") or "create"
+    return SqliteSink(target.rest, schema, table=table, mode=mode)
+
+
+open_duckdb.check = _check  # type: ignore[attr-defined]
+open_sqlite.check = _check  # type: ignore[attr-defined]
+
+
+class _Database:
+    """A table in a file.
+
+    Args:
+        path: of the file; made if it does not exist.
+        schema: of the batches.
+        table: its name.
+        mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
+
+    Raises:
+        SinkError: the file cannot be opened, or the table exists.
+    """
+
+    guarantee = "whole at the end; of a follower at least once"
+    _connect: Callable[[str], Any]
+
+    def __init__(
+        self, path: str, schema: pa.Schema, *, table: str = TABLE, mode: str = "create"
+    ) -> None:
+        self._path = path
+        self._table = '"' + table.replace('"', '""') + '"'
+        self._columns = ['"' + name.replace('"', '""') + '"' for name in schema.names]
+        with self._errors():
+            self._connection: Any = self._open(path)
+        try:
+            with self._errors():
+                self._run("BEGIN")
+                self._prepare(schema, table, mode)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _open(self, path: str) -> Any:
+        raise NotImplementedError
+
+    def _exists(self, table: str) -> bool:
+        raise NotImplementedError
+
+    def _type(self, kind: pa.DataType) -> str:
+        raise NotImplementedError
+
+    def _run(self, statement: str, *arguments: Any) -> Any:
+        return self._connection.execute(statement, *arguments)
+
+    def _prepare(self, schema: pa.Schema, table: str, mode: str) -> None:
+        exists = self._exists(table)
+        if exists and mode == "create":
+            raise SinkError(
+                f"it has a table {table} already",
+                self._path,
+                "mode=append adds to it, mode=replace drops it, table= names another",
+            )
+        if exists and mode == "replace":
+            self._run(f"DROP TABLE {self._table}")
+        if not exists or mode == "replace":
+            columns = zip(self._columns, schema, strict=True)
+            listed = ", ".join(f"{name} {self._type(field.type)}" for name, field in columns)
+            self._run(f"CREATE TABLE {self._table} ({listed})")
+
+    def flush(self) -> None:
+        """Commit what was written, and begin the next transaction."""
+        with self._errors():
+            self._run("COMMIT")
+            self._run("BEGIN")
+
+    def close(self) -> None:
+        """Commit everything."""
+        with self._errors():
+            self._run("COMMIT")
+            self._connection.close()
+
+    def abort(self) -> None:
+        """Leave the table as it was after the last commit."""
+        with contextlib.suppress(Exception):
+            self._run("ROLLBACK")
+        with contextlib.suppress(Exception):
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Whatever the database raises becomes a `SinkError`."""
+        try:
+            yield
+        except (SinkError, ImportError, ValueError):
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            hint = "check that it is such a database, and that nobody else has it open"
+            raise SinkError(text, self._path, hint) from error
+
+
+class DuckDbSink(_Database):
+    """A table in a DuckDB file, with the types of the schema; NaN and infinities are kept.
+
+    Args:
+        path: of the file; made if it does not exist.
+        schema: of the batches.
+        table: its name.
+        mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
+
+    Raises:
+        SinkError: the file cannot be opened, or the table exists.
+        ImportError: duckdb is missing.
+
+    Example:
+        >>> import duckdb, metricsieve as ms, pathlib, tempfile
+        >>> path = str(pathlib.Path(tempfile.mkdtemp(), "a.duckdb"))
+        >>> scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+        >>> _ = scan.write(DuckDbSink(path, scan.schema))
+        >>> duckdb.connect(path).sql("select metric, value from points").fetchall()
+        [('loss', 1.0)]
+    """
+
+    def _open(self, path: str) -> Any:
+        try:
+            import duckdb
+        except ImportError:
+            raise ImportError(
+                "DuckDB files need duckdb: pip install 'metricsieve[duckdb]'"
+            ) from None
+        return duckdb.connect(path)
+
+    def _exists(self, table: str) -> bool:
+        found = self._run("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table])
+        return bool(found.fetchall())
+
+    def _type(self, kind: pa.DataType) -> str:
+        import pyarrow as pa
+
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_timestamp(kind):
+            return "TIMESTAMPTZ"
+        names = {"double": "DOUBLE", "int64": "BIGINT", "int32": "INTEGER"}
+        names |= {"uint64": "UBIGINT", "uint32": "UINTEGER"}
+        return names.get(str(kind), "VARCHAR")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows.
+
+        Raises:
+            SinkError: the database fails, or an older table has other columns.
+        """
+        import pyarrow as pa
+
+        with self._errors():
+            self._connection.register("metricsieve_batch", pa.Table.from_batches([batch]))
+            columns = ", ".join(self._columns)
+            self._run(f"INSERT INTO {self._table} ({columns}) SELECT * FROM metricsieve_batch")
+            self._connection.unregister("metricsieve_batch")
+
+
+class SqliteSink(_Database):
+    """A table in an SQLite file.
+
+    Rules: SQLite has neither NaN nor times. NaN is the text `NaN`, which compares as greater than
+    every number; infinities are numbers. Times are ISO 8601 texts in UTC with microseconds.
+
+    Args:
+        path: of the file; made if it does not exist.
+        schema: of the batches.
+        table: its name.
+        mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
+
+    Raises:
+        SinkError: the file cannot be opened, or the table exists.
+
+    Example:
+        >>> import metricsieve as ms, pathlib, sqlite3, tempfile
+        >>> path = str(pathlib.Path(tempfile.mkdtemp(), "a.db"))
+        >>> scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+        >>> _ = scan.write(SqliteSink(path, scan.schema))
+        >>> sqlite3.connect(path).execute("select metric, value from points").fetchall()
+        [('loss', 1.0)]
+    """
+
+    def _open(self, path: str) -> Any:
+        import sqlite3
+
+        # Transactions are ours to begin; another thread may close a scan.
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def _exists(self, table: str) -> bool:
+        found = self._run("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table])
+        return bool(found.fetchall())
+
+    def _type(self, kind: pa.DataType) -> str:
+        import pyarrow as pa
+
+        if pa.types.is_floating(kind):
+            return "REAL"
+        return "INTEGER" if pa.types.is_integer(kind) else "TEXT"
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows.
+
+        Raises:
+            SinkError: the database fails, or an older table has other columns.
+        """
+        columns = [_cells(column) for column in batch.columns]
+        places = ", ".join("?" * len(columns))
+        names = ", ".join(self._columns)
+        with self._errors():
+            self._connection.executemany(
+                f"INSERT INTO {self._table} ({names}) VALUES ({places})",
+                zip(*columns, strict=True),
+            )
+
+
+def _cells(column: Any) -> list[Any]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_timestamp(column.type):
+        column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+    cells = list(column.to_pylist())
+    if pa.types.is_floating(column.type):
+        return ["NaN" if cell is not None and math.isnan(cell) else cell for cell in cells]
+    return cells

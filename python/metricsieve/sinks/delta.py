@@ -1,0 +1,167 @@
+"""Delta Lake tables: `delta:DIR`."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from metricsieve._text import shorten
+from metricsieve.exceptions import SinkError
+from metricsieve.sources._remote import without_secrets
+
+if TYPE_CHECKING:
+    from metricsieve.sinks._targets import Target
+
+_MODES = ("error", "append", "overwrite")
+_AHEAD = 4  # batches
+
+
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    target.only("mode", "partition")
+    if not target.rest:
+        raise ValueError("delta: needs a directory, such as delta:points")
+    if target.one("mode", "error") not in _MODES:
+        raise ValueError(f"{target}: mode={target.one('mode')} can be {', '.join(_MODES)}")
+
+
+def open_delta(target: Target, schema: pa.Schema) -> DeltaSink:
+    """The sink of a URL."""
+    return DeltaSink(
+        target.rest,
+        schema,
+        mode=target.one("mode", "error") or "error",
+        partition_by=list(target.options.get("partition", ())),
+    )
+
+
+open_delta.check = check  # type: ignore[attr-defined]
+
+
+class DeltaSink:
+    """Writes a Delta Lake table; one version of it holds all points, or none does.
+
+    Texts become plain strings and unsigned numbers signed ones, as Delta knows no others.
+
+    Args:
+        path: a directory, or a URL that deltalake takes.
+        schema: of the batches.
+        mode: `error` refuses a table that exists, `append` adds a version, `overwrite` replaces it.
+        partition_by: columns.
+
+    Raises:
+        ValueError: no such column.
+        ImportError: deltalake is missing.
+
+    Example:
+        >>> import deltalake, metricsieve as ms, tempfile
+        >>> home = tempfile.mkdtemp()
+        >>> scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+        >>> _ = scan.write(DeltaSink(f"{home}/points", scan.schema))
+        >>> deltalake.DeltaTable(f"{home}/points").version()
+        0
+    """
+
+    guarantee = "whole at the end"
+
+    def __init__(
+        self,
+        path: str,
+        schema: pa.Schema,
+        *,
+        mode: str = "error",
+        partition_by: list[str] | None = None,
+    ) -> None:
+        try:
+            from deltalake import write_deltalake
+        except ImportError:
+            raise ImportError(
+                "Delta tables need deltalake: pip install 'metricsieve[delta]'"
+            ) from None
+        for column in partition_by or []:
+            if column not in schema.names:
+                raise ValueError(f"there is no column {column!r}, only {', '.join(schema.names)}")
+        self._path = path
+        self._schema = pa.schema([field.with_type(_type(field.type)) for field in schema])
+        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_AHEAD)
+        self._failure: BaseException | None = None
+        self._aborted = False
+
+        def write() -> None:
+            try:
+                reader = pa.RecordBatchReader.from_batches(self._schema, self._taken())
+                write_deltalake(path, reader, mode=mode, partition_by=partition_by or None)  # type: ignore[call-overload]
+            except BaseException as error:
+                self._failure = error
+
+        self._thread = threading.Thread(target=write, daemon=True)
+        self._thread.start()
+
+    def _taken(self) -> Iterator[pa.RecordBatch]:
+        while (batch := self._batches.get()) is not None:
+            yield batch
+        if self._aborted:
+            raise RuntimeError("nobody wants the table any more")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Hand a batch to the writer, which is a few ahead at most.
+
+        Raises:
+            SinkError: the table cannot be written.
+        """
+        self._put(batch.cast(self._schema))
+
+    def _put(self, batch: pa.RecordBatch | None) -> None:
+        while self._thread.is_alive():
+            try:
+                return self._batches.put(batch, timeout=0.1)
+            except queue.Full:
+                continue
+        self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            text = shorten(without_secrets(" ".join(str(self._failure).split())), 300)
+            hint = "mode=append adds a version to a table that exists, mode=overwrite replaces it"
+            raise SinkError(text, without_secrets(self._path), hint) from self._failure
+
+    def close(self) -> None:
+        """Commit the version.
+
+        Raises:
+            SinkError: it could not be committed.
+        """
+        self._put(None)
+        self._thread.join()
+        self._check()
+
+    def abort(self) -> None:
+        """Commit nothing; files that no version names are left for `vacuum`."""
+        self._aborted = True
+        if self._thread.is_alive():
+            self._put_last()
+            self._thread.join()
+
+    def _put_last(self) -> None:
+        while self._thread.is_alive():
+            try:
+                return self._batches.put(None, timeout=0.1)
+            except queue.Full:
+                with_room: Any = self._batches
+                with_room.get_nowait()
+
+
+def _type(kind: pa.DataType) -> pa.DataType:
+    """A type that Delta Lake knows."""
+    if pa.types.is_dictionary(kind):
+        return pa.string()
+    wider = {"uint64": pa.int64(), "uint32": pa.int64(), "uint16": pa.int32()}
+    return wider.get(str(kind), kind)
