@@ -31,7 +31,7 @@ class FaultServer:
                 except ConnectionError:
                     self.close_connection = True
 
-            do_POST = do_HEAD = do_GET
+            do_POST = do_PUT = do_HEAD = do_GET
 
             def send(self, status, body=b"", **headers):
                 self.send_response(status)

@@ -40,6 +40,7 @@ _SCHEMES = {
     "influx": ("influx", "open_influx"),
     "openmetrics": ("openmetrics", "open_openmetrics"),
     "mlflow": ("mlflow", "open_mlflow"),
+    "sagemaker-metrics": ("sagemaker_metrics", "open_sagemaker_metrics"),
     "tensorboard": ("tensorboard", "open_tensorboard"),
 }
 ENTRY_POINTS = "metricsieve.sinks"

@@ -1,0 +1,239 @@
+"""SageMaker's own metrics with steps, by BatchPutMetrics: `sagemaker-metrics:`.
+
+Principal type: `SageMakerMetricsSink`. It is the only interface of SageMaker that knows a step; a
+request takes ten points.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metricsieve.exceptions import SinkError, SourceError
+from metricsieve.sinks._refused import DeadLetters
+from metricsieve.sinks._runs import RunPoint, Runs
+from metricsieve.sources._aws import RefusedError, Service
+from metricsieve.sources._remote import attempts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from metricsieve.sinks._targets import Target
+
+# What SageMaker calls the trial component of a training job.
+COMPONENT = "{job}-aws-training-job"
+# Of BatchPutMetrics, by botocore's model: points of a request, and what a component's name may be.
+MAX_POINTS = 10
+_COMPONENT = re.compile(r"[a-z0-9](-*[a-z0-9]){0,119}")
+_MAX_NAME = 255
+# Two weeks back and two hours ahead, as the SDK has it.
+_OLDEST, _LATEST = 14 * 86_400, 2 * 3_600
+# An item that failed inside of the service is sent again for so long.
+_AGAIN_SECONDS = 60.0
+_CALLS_A_SECOND = 100.0
+_OPTIONS = ("component", "step", "tag", "undated", "dead-letters", "region", "profile", "endpoint")
+
+
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    target.only(*_OPTIONS)
+    for name in _OPTIONS:
+        target.one(name)
+    if target.rest:
+        raise ValueError(f"{target}: name the trial component by component=, a template")
+    if target.one("undated", "refuse") not in ("refuse", "now"):
+        raise ValueError(f"{target}: undated={target.one('undated')} can be now or refuse")
+
+
+def open_sagemaker_metrics(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
+    """The sink of a URL."""
+    return SageMakerMetricsSink(
+        schema,
+        component=target.one("component", COMPONENT) or COMPONENT,
+        step=target.one("step"),
+        tag=target.one("tag", "{metric}") or "{metric}",
+        undated=target.one("undated", "refuse") or "refuse",
+        dead_letters=target.one("dead-letters"),
+        region_name=target.one("region"),
+        profile_name=target.one("profile"),
+        endpoint_url=target.one("endpoint"),
+    )
+
+
+open_sagemaker_metrics.check = check  # type: ignore[attr-defined]
+
+
+class SageMakerMetricsSink:
+    """Puts points into trial components of SageMaker, with their steps.
+
+    `guarantee`: at least once.
+
+    Rules: steps and doubles are those of `Runs`; a step below 0 cannot be sent. NaN and infinite
+    values, points of more than two weeks ago or two hours ahead, and points without a time (unless
+    `undated` is `now`) are not sent but counted, and kept as dead letters. So are single points
+    that the service refuses in an answer that takes the others.
+
+    Args:
+        schema: of the batches.
+        component: template of the trial component's name, in lower case; by default that of a
+            training job.
+        step: the step column; None for the usual one.
+        tag: template of a metric's name, by default the definition's.
+        undated: `refuse`, or `now` to send points without a time as of the time of sending.
+        dead_letters: a file that what cannot be sent is appended to as JSON lines.
+        session: a `boto3.Session`; by default one of the environment.
+        region_name: replaces the session's region.
+        profile_name: a profile of the AWS configuration.
+        endpoint_url: replaces the usual address.
+
+    Raises:
+        ValueError: a column does not exist.
+
+    Example:
+        >>> import metricsieve as ms
+        >>> scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+        >>> sink = SageMakerMetricsSink(scan.schema, region_name="us-east-1")
+        >>> scan.write(sink).points
+        1
+        >>> sink.notes
+        ['SageMaker: 1 point not sent, the name of the component is none (first: loss)']
+    """
+
+    guarantee = "at least once"
+    path = "sagemaker-metrics:"
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        component: str = COMPONENT,
+        step: str | None = None,
+        tag: str = "{metric}",
+        undated: str = "refuse",
+        dead_letters: str | None = None,
+        session: Any = None,
+        region_name: str | None = None,
+        profile_name: str | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        self._runs = Runs(schema, step=step, run=component, tag=tag)
+        self._undated = undated
+        self._letters = DeadLetters(dead_letters, "SageMaker")
+        self._service = Service(
+            "sagemaker-metrics",
+            session=session,
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            profile_name=profile_name,
+            rate=_CALLS_A_SECOND,
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not sent, and why."""
+        return [*(f"SageMaker: {note}" for note in self._runs.notes), *self._letters.notes]
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Gather points."""
+        self._runs.add(batch)
+
+    def flush(self) -> None:
+        """Send what came since the last time.
+
+        Raises:
+            SinkError: SageMaker refuses or fails for five minutes, or the dead letters cannot be
+                written.
+        """
+        now = time.time()
+        for run, points in self._runs.take():
+            component = run.lower()
+            is_name = _COMPONENT.fullmatch(component) is not None
+            good = []
+            for point in points:
+                reason = _reason(point, now, undated=self._undated)
+                reason = reason if is_name else "the name of the component is none"
+                if reason is None:
+                    good.append(point)
+                else:
+                    self._refuse(reason, component, point)
+            for at in range(0, len(good), MAX_POINTS):
+                self._send(component, good[at : at + MAX_POINTS], now)
+        self._letters.flush()
+
+    def close(self) -> None:
+        """Send what is left."""
+        self.flush()
+        self._letters.close()
+
+    def abort(self) -> None:
+        """Drop what was not sent."""
+        for _ in self._runs.take():
+            pass
+
+    def _send(self, component: str, points: list[RunPoint], now: float) -> None:
+        for _ in attempts(_AGAIN_SECONDS):
+            failed = self._put(component, points, now)
+            again = []
+            for index, code in sorted(failed.items()):
+                if code == "INTERNAL_ERROR":
+                    again.append(points[index])
+                else:
+                    self._refuse(f"refused by SageMaker ({code})", component, points[index])
+            points = again
+            if not points:
+                return
+        raise SinkError(
+            f"{len(points)} points of {component} still fail inside of the service",
+            self.path,
+            "try again later",
+        )
+
+    def _put(self, component: str, points: list[RunPoint], now: float) -> dict[int, str]:
+        """Send up to ten points; the codes of those that were not taken, by place."""
+        data = [
+            {
+                "MetricName": point.tag,
+                "Timestamp": datetime.fromtimestamp(
+                    now if point.micros is None else point.micros / 1e6, UTC
+                ),
+                "Step": point.step,
+                "Value": point.value,
+            }
+            for point in points
+        ]
+        try:
+            answer = self._service.call(
+                "batch_put_metrics", TrialComponentName=component, MetricData=data
+            )
+        except RefusedError as error:
+            hint = "docs/sinks.md lists what is needed"
+            raise SinkError(str(error), self.path, hint) from None
+        except SourceError as error:
+            raise SinkError(str(error), self.path, "try again later") from None
+        errors = answer.get("Errors") or []
+        return {int(one["MetricIndex"]): str(one["Code"]) for one in errors}
+
+    def _refuse(self, reason: str, component: str, point: RunPoint) -> None:
+        row = {"metric": point.tag, "component": component, "step": point.step}
+        row |= {"value": point.value, "timestamp": point.micros}
+        self._letters.add(reason, row)
+
+
+def _reason(point: RunPoint, now: float, *, undated: str) -> str | None:
+    if not math.isfinite(point.value):
+        return "NaN or infinite"
+    if not point.tag or len(point.tag) > _MAX_NAME:
+        return f"its name is empty or longer than {_MAX_NAME}"
+    if point.step < 0:
+        return "its step is below 0"
+    if point.micros is None:
+        return None if undated == "now" else "no time"
+    age = now - point.micros / 1e6
+    return None if -_LATEST <= age <= _OLDEST else "older than two weeks, or ahead of now"
