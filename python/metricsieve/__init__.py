@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from metricsieve._report import Report
     from metricsieve._scan import Scan, scan
     from metricsieve.checks import Finding
+    from metricsieve.datasets import write_dataset
     from metricsieve.definitions import DefinitionSet, MetricDefinition
     from metricsieve.explaining import Explanation, LinePreview, explain, preview
     from metricsieve.following import Follow, follow
@@ -97,6 +98,7 @@ __all__ = [
     "suggest",
     "summary",
     "wide",
+    "write_dataset",
 ]
 
 _LAZY = {
@@ -128,6 +130,7 @@ _LAZY = {
     "suggest": ("suggesting", "suggest"),
     "summary": ("results", "summary"),
     "wide": ("results", "wide"),
+    "write_dataset": ("datasets", "write_dataset"),
 }
 
 

@@ -75,6 +75,9 @@ def resolve(sources: Any) -> list[Source]:
 
 def iter_sources(sources: Any) -> Iterator[Source]:
     """The sources that `resolve` gives, found while they are asked for; the same errors."""
+    if isinstance(sources, Prepared):
+        yield from sources.sources
+        return
     if not isinstance(sources, Mapping):
         yield from _Resolver().resolve(sources)
         return
@@ -87,6 +90,17 @@ def iter_sources(sources: Any) -> Iterator[Source]:
         else:
             for one in inner:
                 yield one._replace(label=_label(f"{label}/{one.label}"))
+
+
+class Prepared:
+    """Sources that were found already, given one at a time.
+
+    Args:
+        sources: gives them.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.sources = sources
 
 
 class _Resolver:

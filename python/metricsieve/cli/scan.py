@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,11 +52,16 @@ def scan(
             "-o",
             "--output",
             metavar="OUT",
-            help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout; "
+            help="FILE.parquet, .arrow, .csv or .jsonl; DIR/ (Parquet parts, see --resume); - is "
+            "JSON lines on stdout; "
             "cloudwatch:NAMESPACE, emf:FILE, tensorboard:DIR, mlflow:URI (docs/sinks.md). More "
             "than one may be given.",
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="With -o DIR/: go on behind the last part that is there."),
+    ] = False,
     normalize: options.Normalize = "terminal",
     number: options.Number = "trim",
     on_reject: options.OnReject = "count",
@@ -76,28 +81,39 @@ def scan(
     Without -o: a summary and the first points on a terminal, JSON lines in a pipe.
     """
     with exit_codes():
-        from metricsieve.sinks import check_target
+        import metricsieve
+        from metricsieve._context import from_args
+        from metricsieve.sinks import check_target, is_directory
 
         targets = output or ([] if is_terminal(sys.stdout) else ["-"])
+        directory = targets[0] if len(targets) == 1 and is_directory(targets[0]) else None
+        if resume and directory is None:
+            raise typer.BadParameter("--resume goes with one output, a directory: -o DIR/")
+        if directory is None and any(map(is_directory, targets)):
+            raise typer.BadParameter("a directory is the only output of a scan; read it for others")
         seen: list[str] = []
+        reject: ValueError | None = None
+        kept: list[pa.RecordBatch] = []
         with collect_warnings(seen):
-            for target in targets:
+            for target in targets if directory is None else ():
                 check_target(target)
             presets = preset_definitions(preset or [], sources, normalize, show=not quiet)
             checked = load_definitions(definitions or [], metric or [], presets, sources)
-            found = _open(
-                sources,
-                checked,
-                context=context or [],
-                envelope=envelope,
-                timezone=timezone,
-                normalize=normalize,
-                number=number,
-                on_reject=on_reject,
-                threads=threads,
-                columns=columns,
-            )
-            reject, kept = _run(found, targets, all_points=all_points, show=not quiet)
+            told: dict[str, Any] = {
+                "context": from_args(context or []),
+                "envelope": envelope,
+                "timezone": timezone,
+                "normalize": normalize,
+                "number": number,
+                "on_reject": on_reject,
+                "threads": threads,
+                "columns": None if columns is None else [one.strip() for one in columns.split(",")],
+            }
+            if directory is not None:
+                found = _write_dataset(sources, checked, directory, resume, not quiet, told)
+            else:
+                found = metricsieve.scan(sources, checked, **told)
+                reject, kept = _run(found, targets, all_points=all_points, show=not quiet)
         final = found.report
         if not targets and reject is None:
             from metricsieve import _render
@@ -144,34 +160,21 @@ def preset_definitions(
     return DefinitionSet.preset(*chosen) if chosen else None
 
 
-def _open(
+def _write_dataset(
     sources: list[str],
     definitions: DefinitionSet,
-    *,
-    context: list[str],
-    envelope: str,
-    timezone: str,
-    normalize: str,
-    number: str,
-    on_reject: str,
-    threads: int | None,
-    columns: str | None,
+    directory: str,
+    resume: bool,
+    show: bool,
+    told: dict[str, Any],
 ) -> Scan:
-    import metricsieve
-    from metricsieve._context import from_args
+    """Fill a directory with parts; returns the scan that did."""
+    from metricsieve.datasets import DatasetWriter
 
-    return metricsieve.scan(
-        sources,
-        definitions,
-        context=from_args(context),
-        envelope=envelope,
-        timezone=timezone,
-        normalize=normalize,
-        number=number,
-        on_reject=on_reject,
-        threads=threads,
-        columns=None if columns is None else [name.strip() for name in columns.split(",")],
-    )
+    with DatasetWriter(sources, definitions, directory, resume=resume, **told) as writer:
+        with show_progress(writer.scan, show and is_terminal(sys.stderr)):
+            writer.run()
+        return writer.scan
 
 
 def _run(

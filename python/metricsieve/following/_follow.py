@@ -23,10 +23,11 @@ from metricsieve import _engine, _scan
 from metricsieve._report import Report
 from metricsieve.exceptions import ScanUsedError, SourceWarning
 from metricsieve.following._feed import Feed, Replaced, Turn, Unreadable, Watch
-from metricsieve.following._outputs import Output, check_outputs, is_directory, open_outputs
+from metricsieve.following._outputs import Output, check_outputs, open_outputs
 from metricsieve.following._restart import restore
 from metricsieve.following._state import State
 from metricsieve.following._watches import Watches
+from metricsieve.sinks import is_directory
 
 if TYPE_CHECKING:
     from types import TracebackType

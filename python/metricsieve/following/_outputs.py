@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from metricsieve.following._parts import PartsOutput
-from metricsieve.sinks import Sink, check_target, is_url, open_sink, warn_of
+from metricsieve.sinks import Sink, check_target, is_directory, is_url, open_sink, warn_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,19 +146,6 @@ class AppendOutput:
     def abort(self) -> None:
         """Take back what was not committed."""
         self._sink.abort()
-
-
-def is_directory(target: object) -> bool:
-    """Whether a target is a directory of parts.
-
-    Example:
-        >>> is_directory("points/"), is_directory("points.parquet")
-        (True, False)
-    """
-    if not isinstance(target, (str, os.PathLike)):
-        return False
-    text = os.fspath(target)
-    return text != "-" and (text.endswith(os.sep) or os.path.isdir(text))
 
 
 def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:

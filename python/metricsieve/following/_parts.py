@@ -17,8 +17,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import quote
 
 from metricsieve.exceptions import StateError
-from metricsieve.following._state import Lock, _frozen, _thawed
+from metricsieve.following._state import _frozen, _thawed
 from metricsieve.sinks._atomic import AtomicFile, sink_errors
+from metricsieve.sinks._lock import Lock
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -122,8 +122,8 @@ def check_target(target: str | os.PathLike[str]) -> None:
     """Refuse a target that no sink writes, before any source is read.
 
     Raises:
-        ValueError: the suffix is unknown, or an option of a sink makes no sense.
-        NotImplementedError: the target is a directory.
+        ValueError: the suffix is unknown, the target is a directory, or an option of a sink makes
+            no sense.
 
     Example:
         >>> check_target("points.parquet")
@@ -137,10 +137,10 @@ def check_target(target: str | os.PathLike[str]) -> None:
         if check is not None:
             check(url)
         return
-    if text.endswith(os.sep) or os.path.isdir(text):
-        raise NotImplementedError(
-            f"writing into a directory ({text}) is not supported yet: name a file, for example "
-            f"{os.path.join(text, 'points.parquet')}"
+    if is_directory(text):
+        raise ValueError(
+            f"{text} is a directory, which metricsieve.write_dataset and the commands fill: name a "
+            f"file, for example {os.path.join(text, 'points.parquet')}"
         )
     suffix = Path(text).suffix.lower()
     if suffix not in _SUFFIXES:
@@ -175,8 +175,7 @@ def open_sink(
         metadata: added to the schema's metadata where the format keeps any (Parquet, Arrow).
 
     Raises:
-        ValueError: the suffix is unknown, or an option makes no sense.
-        NotImplementedError: the target is a directory.
+        ValueError: the suffix is unknown, the target is a directory, or an option makes no sense.
         SinkError: the output cannot be opened.
         ImportError: the library that a sink needs is missing.
 
@@ -204,6 +203,19 @@ def open_sink(
     module, name = _SUFFIXES[".jsonl" if text == "-" else Path(text).suffix.lower()]
     kind = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
     return cast(Sink, kind(text, schema))
+
+
+def is_directory(target: object) -> bool:
+    """Whether a target is a directory of parts.
+
+    Example:
+        >>> is_directory("points/"), is_directory("points.parquet")
+        (True, False)
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        return False
+    text = os.fspath(target)
+    return text != "-" and (text.endswith(os.sep) or os.path.isdir(text))
 
 
 def is_url(target: object) -> bool:

@@ -1,0 +1,219 @@
+"""Datasets of Parquet parts: what they hold, what a run that was interrupted goes on with.
+
+METRICSIEVE_DATASET_KILLS chooses how often the command is killed: 5 times without it.
+"""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import time
+
+import metricsieve as ms
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metricsieve.exceptions import SourceWarning, StateError
+from program import PROGRAM, run
+
+KILLS = int(os.environ.get("METRICSIEVE_DATASET_KILLS", "5"))
+LOSS = {"loss": r"loss=(\S+)"}
+OPTIONS = {"context": {"epoch": r"Epoch (\d+)"}}
+
+
+def rows(directory):
+    """Every row as text, in the order of the parts' names."""
+    found = []
+    for path in sorted(directory.glob("part-*.parquet")):
+        found += [tuple(map(repr, row.values())) for row in pq.read_table(path).to_pylist()]
+    return found
+
+
+def expected(sources, definitions=LOSS, **options):
+    """The rows of one scan."""
+    table = ms.scan(sources, definitions, **options).read_all()
+    return [tuple(map(repr, row.values())) for row in table.to_pylist()]
+
+
+def make_logs(directory, counts):
+    """Logs with so many points each, some of them packed."""
+    directory.mkdir()
+    for number, count in enumerate(counts):
+        text = f"Epoch {number}\n" + "".join(f"loss={n}.{number}\n" for n in range(count))
+        packed = number % 3 == 1
+        path = directory / f"{number:03}.log{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    return directory
+
+
+def parts(directory):
+    """Names and what they say of their sources."""
+    found = {}
+    for path in sorted(directory.glob("part-*.parquet")):
+        told = pq.ParquetFile(path).metadata.metadata[b"metricsieve.sources"]
+        found[path.name] = json.loads(told)
+    return found
+
+
+@pytest.mark.parametrize("part_rows", [1, 7, 10_000])
+def test_the_parts_hold_the_rows_of_a_scan(tmp_path, part_rows):
+    """In its order, with sources that have none; each source is in one part."""
+    logs = make_logs(tmp_path / "logs", [3, 0, 10, 1, 0, 0, 5, 0])
+    out = tmp_path / "points"
+    report = ms.write_dataset(logs, LOSS, out, part_rows=part_rows, **OPTIONS)
+    assert report.points == 19
+    assert rows(out) == expected(logs, **OPTIONS)
+    labels = [mark[0] for told in parts(out).values() for mark in told["sources"]]
+    assert labels == [str(path) for path in sorted(logs.iterdir())]
+    assert len(parts(out)) == (1 if part_rows == 10_000 else 4 if part_rows == 1 else 2)
+    table = pyarrow.dataset.dataset(out, format="parquet").to_table()
+    assert table.schema.names == ms.scan(logs, LOSS, **OPTIONS).schema.names
+    manifest = json.loads((out / "_metricsieve.json").read_text())
+    assert sum(part["rows"] for part in manifest["parts"]) == 19
+    assert sum(part["sources"] for part in manifest["parts"]) == 8
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    counts=st.lists(st.sampled_from([0, 0, 1, 3, 40]), min_size=1, max_size=9),
+    part_rows=st.integers(1, 50),
+    batch_rows=st.integers(1, 60),
+    removed=st.lists(st.integers(0, 8), max_size=4),
+)
+def test_a_run_goes_on_with_any_parts_that_are_there(
+    tmp_path_factory, counts, part_rows, batch_rows, removed
+):
+    """Also where others are missing in between: the rows are those of one run, in their order."""
+    home = tmp_path_factory.mktemp("dataset")
+    logs, out = make_logs(home / "logs", counts), home / "points"
+    ms.write_dataset(logs, LOSS, out, part_rows=part_rows, batch_rows=batch_rows, **OPTIONS)
+    names = sorted(parts(out))
+    for number in removed:
+        (out / names[number % len(names)]).unlink(missing_ok=True)
+    options = {"resume": True, "part_rows": part_rows + 3, "batch_rows": batch_rows, **OPTIONS}
+    ms.write_dataset(logs, LOSS, out, **options)
+    assert rows(out) == expected(logs, **OPTIONS)
+    again = ms.write_dataset(logs, LOSS, out, **options)
+    assert again.points == 0
+    assert rows(out) == expected(logs, **OPTIONS)
+
+
+def test_new_sources_at_the_end_are_added(tmp_path):
+    """And nothing that is there is read again."""
+    logs, out = make_logs(tmp_path / "logs", [3, 5]), tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out)
+    (logs / "z.log").write_text("loss=9\n")
+    report = ms.write_dataset(logs, LOSS, out, resume=True)
+    assert (report.points, report.sources.total) == (1, 1)
+    assert rows(out) == expected(logs)
+
+
+def test_what_does_not_go_with_the_parts_is_refused(tmp_path):
+    """Other definitions, options, sources; a second run without `resume`; a file of others."""
+    logs, out = make_logs(tmp_path / "logs", [3, 0, 5]), tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out, part_rows=1)
+    before = rows(out)
+    for changed, message in (
+        ({"resume": False}, r"holds 2 parts already.*--resume"),
+        ({"definitions": {"loss": r"loss=(\d)"}}, "other definitions or options"),
+        ({"number": "strict"}, "other definitions or options"),
+        ({"sources": logs / "000.log"}, "001.log.gz is missing|002.log is missing"),
+        ({"sources": [logs / "002.log", logs / "000.log"]}, "is .*002.log now"),
+    ):
+        told = {"sources": logs, "definitions": LOSS, "resume": True, "part_rows": 1} | changed
+        with pytest.raises(StateError, match=message):
+            ms.write_dataset(told.pop("sources"), told.pop("definitions"), out, **told)
+        assert rows(out) == before
+    (logs / "000.log").write_text("loss=1\nloss=2\n")
+    with pytest.raises(StateError, match=r"000.log was written to"):
+        ms.write_dataset(logs, LOSS, out, resume=True)
+    pq.write_table(pa.table({"a": [1]}), out / "a.parquet")
+    with pytest.raises(StateError, match="which is no part of a dataset"):
+        ms.write_dataset(logs, LOSS, out, resume=True)
+
+
+@pytest.mark.parametrize("source", [b"loss=1", iter([b"loss=1"])])
+def test_what_cannot_be_read_again_is_refused(tmp_path, source):
+    """Bytes and streams."""
+    with pytest.raises(ValueError, match="cannot be read again"):
+        ms.write_dataset(source, LOSS, tmp_path / "points")
+    with pytest.raises(ValueError, match="needs the column source"):
+        ms.write_dataset("examples/logs", LOSS, tmp_path / "points", columns=["value"])
+
+
+def test_a_source_that_fails_is_read_again(tmp_path):
+    """Its part says so, and the next run replaces it."""
+    logs, out = make_logs(tmp_path / "logs", [3, 200_000, 5]), tmp_path / "points"
+    whole = (logs / "001.log.gz").read_bytes()
+    (logs / "001.log.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(SourceWarning):
+        ms.write_dataset(logs, LOSS, out, part_rows=4)
+    assert [told["complete"] for told in parts(out).values()] == [False, True]
+    (logs / "001.log.gz").write_bytes(whole)
+    ms.write_dataset(logs, LOSS, out, part_rows=4, resume=True)
+    assert rows(out) == expected(logs)
+
+
+def test_one_run_at_a_time(tmp_path):
+    """The second one is told."""
+    logs, out = make_logs(tmp_path / "logs", [3]), tmp_path / "points"
+    with (
+        ms.datasets.DatasetWriter(logs, LOSS, out),
+        pytest.raises(StateError, match="in use by process"),
+    ):
+        ms.write_dataset(logs, LOSS, out)
+
+
+def test_the_command_fills_a_directory_and_goes_on(tmp_path):
+    """`-o DIR/`, `--resume`; a directory is the only output."""
+    logs, out = make_logs(tmp_path / "logs", [3, 4]), tmp_path / "points"
+    common = ["scan", str(logs), "-m", r"loss=loss=(\S+)", "-o", f"{out}/"]
+    done = run(*common)
+    assert done.returncode == 0, done.stderr
+    assert rows(out) == expected(logs)
+    assert run(*common).returncode == 4
+    done = run(*common, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert rows(out) == expected(logs)
+    assert run(*common, "-o", str(tmp_path / "a.csv")).returncode == 2
+    assert run(*common[:-2], "-o", str(tmp_path / "a.csv"), "--resume").returncode == 2
+
+
+@pytest.mark.timeout(200 + 5 * KILLS)
+def test_kill_9_at_any_moment_and_resume_give_the_uninterrupted_dataset(tmp_path):
+    """Row for row; the last run is not killed."""
+    moments = random.Random(1)
+    counts = [moments.choice([0, 10, 5_000, 60_000]) for _ in range(60)]
+    logs, out = make_logs(tmp_path / "logs", counts), tmp_path / "points"
+    arguments = ["scan", str(logs), "-m", r"loss=loss=(\S+)", "-c", r"epoch=Epoch (\d+)"]
+    arguments += ["-o", f"{out}/", "--resume", "-q"]
+    code = (
+        "import metricsieve.datasets as d, sys\n"
+        "d.PART_ROWS = 20_000\n"
+        "d.DatasetWriter.__init__.__kwdefaults__['part_rows'] = 20_000\n"
+        "from metricsieve.__main__ import main\nsys.argv[0] = 'metricsieve'\nmain()\n"
+    )
+    program = [PROGRAM[0], "-c", code]
+    killed = 0
+    for _ in range(KILLS):
+        live = subprocess.Popen([*program, *arguments], stderr=subprocess.PIPE)
+        time.sleep(0.3 + moments.random() * 0.9)  # the moment is what is tested
+        if live.poll() is None:
+            live.kill()
+            killed += 1
+        live.wait()
+        live.stderr.close()
+        if (out / "_metricsieve.json").exists() and moments.random() < 0.8:
+            names = sorted(parts(out))  # it came to its end: take some of it away
+            for name in names[len(names) // 3 :]:
+                (out / name).unlink()
+    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = expected(logs, context={"epoch": r"Epoch (\d+)"})
+    print(f"\n{killed} kills, {len(told):,} rows in {len(parts(out))} parts")
+    assert rows(out) == told
+    assert not list(out.glob(".metricsieve-*.tmp"))
