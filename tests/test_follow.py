@@ -748,3 +748,26 @@ def test_t1_a_year_that_is_missing_is_that_of_the_file(log):
     assert found == rows(ms.scan(str(log), LOSS, columns=["timestamp", "value"]))
     assert "datetime.datetime(2023, 12, 31" in found[0][0]
     assert "datetime.datetime(2024, 1, 1" in found[1][0]
+
+
+def test_rotations_without_a_rest_do_not_bring_old_generations_back(log, monkeypatch):
+    """Of which only some are remembered, while the search for missed ones never ends."""
+    monkeypatch.setattr("metricsieve.following._file_watch.KEPT_GENERATIONS", 3)
+    written = []
+
+    def rotate():
+        for number in range(len(written), 0, -1):
+            os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+        os.rename(log, f"{log}.1")
+        written.append(len(written) + 0.5)
+        log.write_bytes(b"loss=%a\n" % written[-1])
+
+    def until(live):
+        if len(written) < 60:
+            rotate()
+            return False
+        return live.idle_seconds > 0.3
+
+    log.write_bytes(b"")
+    live = ms.follow(str(log), LOSS, until=until, poll=0.01, rotate_wait=0.05)
+    assert sorted(values(live)) == written

@@ -23,6 +23,7 @@ from metricsieve.following._packed import MAGIC_BYTES, kind_of, open_packed
 from metricsieve.following._rotation import Sibling, siblings
 
 KEPT_GENERATIONS = 200
+_LOOKS = 3  # a file of an earlier run that so many do not find is gone
 _POSTPONED = 60.0  # seconds that the search goes on for what cannot be told yet
 
 
@@ -65,6 +66,7 @@ class FileWatch:
         self._search_until = 0.0
         self._cut: list[Identity] = []  # truncated with nothing but a part of a line known
         self._give_up_at = 0.0
+        self._looks_left = _LOOKS
         self._error: str | None = None
         self._found_once = False
         self._refused: tuple[int, int] | None = None
@@ -174,7 +176,7 @@ class FileWatch:
         feed.retired = None
         self._saved.append(feed)
         self._saved.sort(key=lambda one: one.generation)
-        self._give_up_at = 0.0
+        self._give_up_at, self._looks_left = 0.0, _LOOKS
         self._error = reason
 
     def refuse(self, feed: Feed, reason: str) -> None:
@@ -400,6 +402,7 @@ class FileWatch:
         newest = self._saved[-1].identity()
         now = time.monotonic()
         self._give_up_at = self._give_up_at or now + self._rotate_wait
+        self._looks_left -= 1
         for feed in list(self._saved):
             path = self._find_by_inode(feed)
             if path is not None:
@@ -413,7 +416,8 @@ class FileWatch:
                 if truncated:
                     self.truncated += 1
                     rest.finish("cut")
-            elif now >= self._give_up_at:  # it is not just on its way to another name
+            elif now >= self._give_up_at and self._looks_left <= 0:
+                # It is not just on its way to another name, when a listing may lack it.
                 self._saved.remove(feed)
                 self._old.append(feed)
                 self._lose(f"the rest of generation {feed.generation}, whose file is gone")
@@ -486,7 +490,12 @@ class FileWatch:
         self._registry.finish(feed)
         self._done.append(feed)
         if len(self._done) > KEPT_GENERATIONS:
-            self._registry.forget(self._done.pop(0))
+            forgotten = self._done.pop(0)
+            self._registry.forget(forgotten)
+            if self._since is not None:
+                # Where logs are rotated without a rest, the search has no end: what is not known
+                # any more would be taken for a generation that was missed.
+                self._since = max(self._since, forgotten.identity().mtime_ns + 1)
 
     def settle(self) -> None:
         """Put generations that were read to their end away, whoever read them."""
