@@ -112,10 +112,10 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_is_not_supported_yet(tmp_path):
+def test_a_directory_is_filled_by_others(tmp_path):
     """Existing, or named with a slash."""
     for target in (tmp_path, f"{tmp_path}/new/"):
-        with pytest.raises(NotImplementedError, match="not supported yet"):
+        with pytest.raises(ValueError, match="write_dataset"):
             check_target(target)
 
 
