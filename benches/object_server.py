@@ -1,9 +1,9 @@
 """A small object server with latency: enough of S3's interface to list a bucket and read objects.
 
-`remote.py` starts it as a process: `object_server.py DIRECTORY COUNT SECONDS` prints its port and
-serves COUNT objects `logs/000000.gz`, ..., which are the files of the directory over and over, each
-answer so many seconds after its request. Requests overlap; the server has no other limit than its
-one core.
+`remote.py` starts it as a process: `object_server.py DIRECTORY COUNT SECONDS MBIT` prints its port
+and serves COUNT objects `logs/000000.gz`, ..., which are the files of the directory over and over,
+each answer so many seconds after its request. Requests overlap; all answers share a link of so many
+megabits a second, one after the other. With 0 there is no other limit than the server's one core.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Server(asyncio.Protocol):
     bodies: ClassVar[list[bytes]] = []
     count = 0
     latency = 0.0
+    link = 0.0  # bytes a second
+    free_at: ClassVar[float] = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -63,14 +65,21 @@ class Server(asyncio.Protocol):
             f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nContent-Type: {kind}\r\n"
             f'ETag: "0"\r\nLast-Modified: {DATE}\r\n\r\n'
         )
-        self.transport.writelines((head.encode(), body))
+        answer = (head.encode(), body)
+        if not self.link:
+            self.transport.writelines(answer)
+            return
+        loop = asyncio.get_running_loop()
+        Server.free_at = max(Server.free_at, loop.time()) + len(body) / self.link
+        loop.call_at(Server.free_at, self.transport.writelines, answer)
 
 
 async def main() -> None:
     """Serves until it is killed."""
-    directory, count, latency = sys.argv[1:]
+    directory, count, latency, megabits = sys.argv[1:]
     Server.bodies = [path.read_bytes() for path in sorted(Path(directory).iterdir())]
     Server.count, Server.latency = int(count), float(latency)
+    Server.link = float(megabits) * 1e6 / 8
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

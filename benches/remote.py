@@ -9,9 +9,10 @@
 - `files`: a scan of the same objects as local files;
 - `remote`: a scan of them from the server, with its peak memory.
 
-The goal is `remote` at 0.8 of the slower of `decompress` and `link`. Where server, client and scan
-share the cores, they cannot overlap: `shared` is the time that their processor time together takes
-on all cores, which nothing could beat.
+The goal is `remote` at 0.8 of the slower of `decompress` and `link`; `--link 1000` gives the server
+a link of a gigabit. Without a limit server, client and scan share the cores and cannot overlap:
+`shared` is the time that their processor time together takes on all cores, which nothing could
+beat.
 """
 
 from __future__ import annotations
@@ -124,6 +125,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--objects", type=int, default=1000)
     options.add_argument("--latency", type=float, default=0.05, help="seconds an answer takes")
+    options.add_argument("--link", type=float, default=0, help="megabits a second; 0 for no limit")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--child", nargs=3, metavar=("WHAT", "SOURCE", "OBJECTS"))
     given = options.parse_args()
@@ -139,7 +141,7 @@ def main() -> None:
         for number in range(given.objects):
             body = originals[number % DISTINCT].read_bytes()
             Path(files, f"{number:06}.gz").write_bytes(body)
-        arguments = [str(bodies), str(given.objects), str(given.latency)]
+        arguments = [str(bodies), str(given.objects), str(given.latency), str(given.link)]
         command = [sys.executable, str(HERE / "object_server.py"), *arguments]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
