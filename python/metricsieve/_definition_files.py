@@ -271,12 +271,6 @@ def write_file(path: Path, content: Any) -> None:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     else:
         raise ValueError(f"cannot write definitions to {path.name!r}: use .json, .yaml or .yml")
-    from metricsieve.sinks._atomic import AtomicFile
+    from metricsieve.sinks._atomic import write_whole
 
-    file = AtomicFile(path)
-    try:
-        file.write(text.encode())
-        file.commit()
-    except BaseException:
-        file.abort()
-        raise
+    write_whole(path, text.encode())

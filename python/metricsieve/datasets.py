@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from metricsieve import _scan
 from metricsieve._sources import Prepared, Source, iter_sources
 from metricsieve.exceptions import DefinitionWarning, StateError
-from metricsieve.sinks._atomic import AtomicFile, sink_errors
+from metricsieve.sinks._atomic import AtomicFile, sink_errors, write_whole
 from metricsieve.sinks._lock import Lock
 
 if TYPE_CHECKING:
@@ -303,13 +303,10 @@ class DatasetWriter:
             for one in sorted(self._parts)
         ]
         content = {"format": "metricsieve dataset", "version": 1, "definitions": self._definitions}
-        file = AtomicFile(os.path.join(self._directory, MANIFEST))
-        try:
-            file.write(json.dumps({**content, "parts": parts}, indent=2).encode() + b"\n")
-            file.commit()
-        except BaseException:
-            file.abort()
-            raise
+        write_whole(
+            os.path.join(self._directory, MANIFEST),
+            json.dumps({**content, "parts": parts}, indent=2).encode() + b"\n",
+        )
 
 
 class _Tracker:

@@ -88,15 +88,9 @@ def write_definitions(
 
 def write_report(path: str, report: dict[str, object]) -> None:
     """Writes a report as JSON."""
-    from metricsieve.sinks._atomic import AtomicFile
+    from metricsieve.sinks._atomic import write_whole
 
-    file = AtomicFile(path)
-    try:
-        file.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
-        file.commit()
-    except BaseException:
-        file.abort()
-        raise
+    write_whole(path, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 from metricsieve.exceptions import StateError
-from metricsieve.sinks._atomic import AtomicFile
+from metricsieve.sinks._atomic import write_whole
 from metricsieve.sinks._lock import Lock
 
 FORMAT = "metricsieve follow state"
@@ -117,13 +117,7 @@ class State:
             "sha256": _hash(VERSION, body),
             "state": body,
         }
-        file = AtomicFile(self._path)
-        try:
-            file.write(json.dumps(outer).encode() + b"\n")
-            file.commit()
-        except BaseException:
-            file.abort()
-            raise
+        write_whole(self._path, json.dumps(outer).encode() + b"\n")
 
     def close(self) -> None:
         """Let another process have the directory."""

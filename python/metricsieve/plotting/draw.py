@@ -74,16 +74,10 @@ def draw(chart: Chart, output: str | os.PathLike[str]) -> None:
         ValueError: the suffix is unknown, or there is nothing to draw.
     """
     check_output(output)
-    from metricsieve.sinks._atomic import AtomicFile
+    from metricsieve.sinks._atomic import write_whole
 
     picture = _rendered(figure(chart), Path(output).suffix.lower()[1:])
-    file = AtomicFile(output)
-    try:
-        file.write(picture)
-        file.commit()
-    except BaseException:
-        file.abort()
-        raise
+    write_whole(output, picture)
 
 
 def _rendered(made: Figure, kind: str) -> bytes:

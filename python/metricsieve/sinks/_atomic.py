@@ -177,3 +177,18 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace a file by other content, or leave it as it is.
+
+    Raises:
+        SinkError: it could not be written.
+    """
+    file = AtomicFile(path)
+    try:
+        file.write(content)
+        file.commit()
+    except BaseException:
+        file.abort()
+        raise
