@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metricsieve._context import step_column
 from metricsieve.sinks._template import Template
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-AXES = ("step", "global_step", "iteration", "epoch", "round")
 _FRACTIONS = 1000
 
 
@@ -39,7 +39,8 @@ class Runs:
     """Points by run, until they are taken.
 
     Rules: the step is that of the step column, of which the schema's metadata tells, else the first
-    of `AXES`; one of float64 is counted in thousandths, since steps are whole. Without a step
+    of `_context.STEPS`; one of float64 is counted in thousandths, since steps are whole. Without
+    a step
     column the step is the number of the point among those of its tag in its run, from 0. A row
     with a null in the step column has no step and is left out. Of points with one run, tag and step
     the last one counts, as after a restart. Points without a value are left out.
@@ -62,7 +63,7 @@ class Runs:
         run: str | None = None,
         tag: str = "{metric}",
     ) -> None:
-        self.step = step_column(schema, step)
+        self.step = step_axis(schema, step)
         has_origin = {"job", "source"} & set(schema.names)
         self._run = Template(run or ("{job}" if has_origin else "points"), schema.names, "run")
         self._tag = Template(tag, schema.names, "tag")
@@ -129,7 +130,7 @@ def is_floating(schema: pa.Schema, column: str) -> bool:
     return pa.types.is_floating(schema.field(column).type)
 
 
-def step_column(schema: pa.Schema, named: str | None) -> str | None:
+def step_axis(schema: pa.Schema, named: str | None) -> str | None:
     """The step axis: the one that is named, that of the metadata, or the first usual one.
 
     Raises:
@@ -138,7 +139,7 @@ def step_column(schema: pa.Schema, named: str | None) -> str | None:
     import pyarrow as pa
 
     told = (schema.metadata or {}).get(b"metricsieve.step", b"").decode() or None
-    found = named or told or next((name for name in AXES if name in schema.names), None)
+    found = named or told or step_column(schema.names)
     if found is None:
         return None
     if found not in schema.names:
