@@ -405,28 +405,13 @@ class Scan:
             SinkError: an output failed; no file with its name was left or changed.
             ScanUsedError: the scan was used before.
         """
-        from metricsieve.sinks import Sink, check_target, open_sink, warn_of
+        from metricsieve.sinks import Sink, check_target, deliver
 
         for target in targets:
             if not isinstance(target, Sink):
                 check_target(target)
         self._take("write()")
-        sinks: list[Sink] = []
-        try:
-            for target in targets:
-                opened = target if isinstance(target, Sink) else open_sink(target, self._schema)
-                sinks.append(opened)
-            for batch in self._batches():
-                for sink in sinks:
-                    sink.write(batch)
-            for sink in sinks:
-                sink.close()
-        except BaseException:
-            for sink in sinks:
-                sink.abort()
-            raise
-        for sink in sinks:
-            warn_of(sink)
+        deliver(self._batches(), targets, self._schema)
         return self.report
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

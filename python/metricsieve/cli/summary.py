@@ -54,7 +54,7 @@ def summary(
     """
     with exit_codes():
         from metricsieve.results import summary as summarise
-        from metricsieve.sinks import check_target
+        from metricsieve.sinks import check_target, deliver
 
         targets = output or ([] if is_terminal(sys.stdout) else ["-"])
         for target in targets:
@@ -72,24 +72,10 @@ def summary(
             threads=threads,
         ) as found:
             table = summarise(found.result, names(by))
-        for target in targets:
-            _write(table, target)
+        deliver(table.to_batches(), targets, table.schema)
         if not targets:
             _show(table, table.column_names[: len(names(by))])
         raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
-
-
-def _write(table: pa.Table, target: str) -> None:
-    from metricsieve.sinks import open_sink
-
-    sink = open_sink(target, table.schema)
-    try:
-        for batch in table.to_batches():
-            sink.write(batch)
-        sink.close()
-    except BaseException:
-        sink.abort()
-        raise
 
 
 def _show(table: pa.Table, groups: list[str]) -> None:

@@ -120,5 +120,3 @@ def check_file(target: Target, *options: str) -> None:
     target.only("dead-letters", *options)
     if not target.rest:
         raise ValueError(f"{target.scheme}: needs a file, or {target.scheme}:- for stdout")
-    for name in ("dead-letters", *options):
-        target.one(name)

@@ -12,13 +12,13 @@ import importlib.metadata
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote
 
-from metricsieve.sinks._base import Sink
+from metricsieve.sinks._base import Sink, warn_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -31,17 +31,18 @@ _SUFFIXES = {
     ".ndjson": ("jsonl", "JsonLinesSink"),
 }
 SUFFIXES = tuple(_SUFFIXES)
+# Modules with `check(target)` and `open_url(target, schema)`.
 _SCHEMES = {
-    "cloudwatch": ("cloudwatch", "open_cloudwatch"),
-    "emf": ("emf", "open_emf"),
-    "delta": ("delta", "open_delta"),
-    "duckdb": ("database", "open_duckdb"),
-    "sqlite": ("database", "open_sqlite"),
-    "influx": ("influx", "open_influx"),
-    "openmetrics": ("openmetrics", "open_openmetrics"),
-    "mlflow": ("mlflow", "open_mlflow"),
-    "sagemaker-metrics": ("sagemaker_metrics", "open_sagemaker_metrics"),
-    "tensorboard": ("tensorboard", "open_tensorboard"),
+    "cloudwatch": "cloudwatch",
+    "emf": "emf",
+    "delta": "delta",
+    "duckdb": "database",
+    "sqlite": "database",
+    "influx": "influx",
+    "openmetrics": "openmetrics",
+    "mlflow": "mlflow",
+    "sagemaker-metrics": "sagemaker_metrics",
+    "tensorboard": "tensorboard",
 }
 ENTRY_POINTS = "metricsieve.sinks"
 _SPELLING = re.compile(r"([a-z][a-z0-9+-]*):(?!\\)")
@@ -64,27 +65,39 @@ class Target(NamedTuple):
         """The target without its options."""
         return f"{self.scheme}:{self.rest}"
 
-    def only(self, *known: str) -> None:
-        """Refuse options that the sink does not have.
+    def only(self, *once: str, many: Sequence[str] = ()) -> None:
+        """Refuse options that the sink does not have, and those that stand there too often.
 
         Raises:
             ValueError: the message lists those it has.
         """
-        for name in self.options:
+        known = (*once, *many)
+        for name, values in self.options.items():
             if name not in known:
                 listed = ", ".join(f"{one}=" for one in known)
                 raise ValueError(f"{self} has no option {name}=; it can be {listed}")
+            if name in once and len(values) > 1:
+                raise ValueError(f"{name}= stands twice in {self}")
 
     def one(self, name: str, default: str | None = None) -> str | None:
-        """The value of an option that may stand there once.
+        """The value of an option, if it is there."""
+        return next(iter(self.options.get(name, ())), default)
+
+    def text(self, name: str, default: str) -> str:
+        """The value of an option, or what it is without one."""
+        return self.one(name) or default
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        """The same of an option that can be one of a few.
 
         Raises:
-            ValueError: it stands there twice.
+            ValueError: it is none of them.
         """
-        values = self.options.get(name, ())
-        if len(values) > 1:
-            raise ValueError(f"{name}= stands twice in {self}")
-        return values[0] if values else default
+        found = self.text(name, default)
+        if found not in choices:
+            listed = (" or " if len(choices) == 2 else ", ").join(choices)
+            raise ValueError(f"{self}: {name}={found} can be {listed}")
+        return found
 
 
 def target_of(text: str) -> Target | None:
@@ -133,7 +146,7 @@ def check_target(target: str | os.PathLike[str]) -> None:
         return
     url = target_of(text)
     if url is not None:
-        check = getattr(_opener(url.scheme), "check", None)
+        check, _ = _kind(url.scheme)
         if check is not None:
             check(url)
         return
@@ -152,13 +165,15 @@ def check_target(target: str | os.PathLike[str]) -> None:
         )
 
 
-def _opener(scheme: str) -> Callable[[Target, pa.Schema], Sink]:
+def _kind(
+    scheme: str,
+) -> tuple[Callable[[Target], None] | None, Callable[[Target, pa.Schema], Sink]]:
+    """What checks the URLs of a scheme, if anything does, and what opens them."""
     if scheme in _SCHEMES:
-        module, name = _SCHEMES[scheme]
-        found: Any = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
-    else:
-        found = _entry_points()[scheme].load()
-    return cast("Callable[[Target, pa.Schema], Sink]", found)
+        module = importlib.import_module(f"metricsieve.sinks.{_SCHEMES[scheme]}")
+        return module.check, module.open_url
+    found = _entry_points()[scheme].load()
+    return getattr(found, "check", None), found
 
 
 def open_sink(
@@ -199,7 +214,7 @@ def open_sink(
     text = os.fspath(target)
     url = None if text == "-" else target_of(text)
     if url is not None:
-        return _opener(url.scheme)(url, schema)
+        return _kind(url.scheme)[1](url, schema)
     module, name = _SUFFIXES[".jsonl" if text == "-" else Path(text).suffix.lower()]
     kind = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
     return cast(Sink, kind(text, schema))
@@ -226,3 +241,30 @@ def is_url(target: object) -> bool:
         (True, False)
     """
     return isinstance(target, str) and target != "-" and target_of(target) is not None
+
+
+def deliver(
+    batches: Iterable[pa.RecordBatch],
+    targets: Sequence[str | os.PathLike[str] | Sink],
+    schema: pa.Schema,
+) -> None:
+    """Write batches to several sinks, each as a whole, or to none where one fails.
+
+    Raises:
+        SinkError: an output failed; no file with its name was left or changed.
+    """
+    sinks: list[Sink] = []
+    try:
+        for target in targets:
+            sinks.append(target if isinstance(target, Sink) else open_sink(target, schema))
+        for batch in batches:
+            for sink in sinks:
+                sink.write(batch)
+        for sink in sinks:
+            sink.close()
+    except BaseException:
+        for sink in sinks:
+            sink.abort()
+        raise
+    for sink in sinks:
+        warn_of(sink)

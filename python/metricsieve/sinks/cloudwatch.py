@@ -35,10 +35,9 @@ _REQUEST_BYTES = 800_000
 _MOST_GATHERED = 100_000
 _CALLS_A_SECOND = 100.0
 _OPTIONS = (
-    "dimension", "resolution", "undated", "dead-letters", "max-series", "region", "profile",
-    "endpoint",
+    "resolution", "undated", "dead-letters", "max-series", "region", "profile", "endpoint",
 )  # fmt: skip
-_RESOLUTIONS = {"1": 1, "60": 60}
+_RESOLUTIONS = ("1", "60")
 # What a request is refused with for something in it.
 _CONTENT = {
     "InvalidParameterValue", "InvalidParameterValueException", "InvalidParameterCombination",
@@ -54,10 +53,8 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS)
+    target.only(*_OPTIONS, many=["dimension"])
     check_metrics(target, target.rest or NAMESPACE)
-    for name in ("region", "profile", "endpoint"):
-        target.one(name)
 
 
 def check_metrics(target: Target, namespace: str) -> None:
@@ -70,34 +67,27 @@ def check_metrics(target: Target, namespace: str) -> None:
         raise ValueError(
             f"{target}: a namespace is up to {MAX_NAME} ASCII characters, the first no colon"
         )
-    for name, choices in (("resolution", _RESOLUTIONS), ("undated", ("now", "refuse"))):
-        value = target.one(name)
-        if value is not None and value not in choices:
-            raise ValueError(f"{target}: {name}={value} can be {' or '.join(choices)}")
-    most = target.one("max-series", "1")
-    if not str(most).isdigit():
+    target.choice("resolution", "60", _RESOLUTIONS)
+    target.choice("undated", "refuse", ("now", "refuse"))
+    most = target.text("max-series", "1")
+    if not most.isdigit():
         raise ValueError(f"{target}: max-series={most} is no number")
-    target.one("dead-letters")
 
 
-def open_cloudwatch(target: Target, schema: pa.Schema) -> CloudWatchSink:
+def open_url(target: Target, schema: pa.Schema) -> CloudWatchSink:
     """The sink of a URL."""
-    most = target.one("max-series")
     return CloudWatchSink(
         schema,
         namespace=target.rest or NAMESPACE,
         dimensions=list(target.options.get("dimension", ())),
-        resolution=_RESOLUTIONS[target.one("resolution", "60") or "60"],
-        undated=target.one("undated", "refuse") or "refuse",
+        resolution=int(target.text("resolution", "60")),
+        undated=target.text("undated", "refuse"),
         dead_letters=target.one("dead-letters"),
         region_name=target.one("region"),
         profile_name=target.one("profile"),
         endpoint_url=target.one("endpoint"),
-        **({} if most is None else {"max_series": int(most)}),
+        max_series=int(target.text("max-series", "1000")),
     )
-
-
-open_cloudwatch.check = check  # type: ignore[attr-defined]
 
 
 class CloudWatchSink:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from metricsieve.exceptions import SinkError
@@ -22,46 +22,29 @@ TABLE = "points"
 MODES = ("create", "append", "replace")
 
 
-def _check(target: Target) -> None:
+def check(target: Target) -> None:
+    """Refuse options that make no sense, before anything is read.
+
+    Raises:
+        ValueError: the message says which.
+    """
     target.only("table", "mode")
     if not target.rest:
         raise ValueError(f"{target.scheme}: needs a file, such as {target.scheme}:points.db")
-    target.one("table")
-    if target.one("mode", "create") not in MODES:
-        raise ValueError(f"{target}: mode={target.one('mode')} can be {', '.join(MODES)}")
+    target.choice("mode", "create", MODES)
 
 
-def open_duckdb(target: Target, schema: pa.Schema) -> DuckDbSink:
+def open_url(target: Target, schema: pa.Schema) -> DuckDbSink | SqliteSink:
     """The sink of a URL."""
-    table, mode = target.one("table", TABLE) or TABLE, target.one("mode", "create") or "create"
-    return DuckDbSink(target.rest, schema, table=table, mode=mode)
-
-
-def open_sqlite(target: Target, schema: pa.Schema) -> SqliteSink:
-    """The sink of a URL."""
-    table, mode = target.one("table", TABLE) or TABLE, target.one("mode", "create") or "create"
-    return SqliteSink(target.rest, schema, table=table, mode=mode)
-
-
-open_duckdb.check = _check  # type: ignore[attr-defined]
-open_sqlite.check = _check  # type: ignore[attr-defined]
+    kind = DuckDbSink if target.scheme == "duckdb" else SqliteSink
+    table, mode = target.text("table", TABLE), target.text("mode", "create")
+    return kind(target.rest, schema, table=table, mode=mode)
 
 
 class _Database:
-    """A table in a file.
-
-    Args:
-        path: of the file; made if it does not exist.
-        schema: of the batches.
-        table: its name.
-        mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
-
-    Raises:
-        SinkError: the file cannot be opened, or the table exists.
-    """
+    """What both kinds share: a table that is written in transactions."""
 
     guarantee = "whole at the end; of a follower at least once"
-    _connect: Callable[[str], Any]
 
     def __init__(
         self, path: str, schema: pa.Schema, *, table: str = TABLE, mode: str = "create"

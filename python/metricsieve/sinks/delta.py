@@ -26,24 +26,20 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only("mode", "partition")
+    target.only("mode", many=["partition"])
     if not target.rest:
         raise ValueError("delta: needs a directory, such as delta:points")
-    if target.one("mode", "error") not in _MODES:
-        raise ValueError(f"{target}: mode={target.one('mode')} can be {', '.join(_MODES)}")
+    target.choice("mode", "error", _MODES)
 
 
-def open_delta(target: Target, schema: pa.Schema) -> DeltaSink:
+def open_url(target: Target, schema: pa.Schema) -> DeltaSink:
     """The sink of a URL."""
     return DeltaSink(
         target.rest,
         schema,
-        mode=target.one("mode", "error") or "error",
+        mode=target.text("mode", "error"),
         partition_by=list(target.options.get("partition", ())),
     )
-
-
-open_delta.check = check  # type: ignore[attr-defined]
 
 
 class DeltaSink:

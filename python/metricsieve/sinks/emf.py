@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_METRICS = 100
 MAX_VALUES = 100
 _MOST_GATHERED = 100_000
-_OPTIONS = ("namespace", "dimension", "resolution", "undated", "dead-letters", "max-series")
+_OPTIONS = ("namespace", "resolution", "undated", "dead-letters", "max-series")
 
 
 def check(target: Target) -> None:
@@ -36,27 +36,24 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS)
+    target.only(*_OPTIONS, many=["dimension"])
     if not target.rest:
         raise ValueError("emf: needs a file, or emf:- for stdout")
-    check_metrics(target, target.one("namespace", NAMESPACE) or NAMESPACE)
+    check_metrics(target, target.text("namespace", NAMESPACE))
 
 
-def open_emf(target: Target, schema: pa.Schema) -> EmfSink:
+def open_url(target: Target, schema: pa.Schema) -> EmfSink:
     """The sink of a URL."""
     return EmfSink(
         target.rest,
         schema,
-        namespace=target.one("namespace", NAMESPACE) or NAMESPACE,
+        namespace=target.text("namespace", NAMESPACE),
         dimensions=list(target.options.get("dimension", ())),
-        resolution=int(target.one("resolution", "60") or 60),
-        undated=target.one("undated", "refuse") or "refuse",
+        resolution=int(target.text("resolution", "60")),
+        undated=target.text("undated", "refuse"),
         dead_letters=target.one("dead-letters"),
-        max_series=int(target.one("max-series", "1000") or 1000),
+        max_series=int(target.text("max-series", "1000")),
     )
-
-
-open_emf.check = check  # type: ignore[attr-defined]
 
 
 class EmfSink:

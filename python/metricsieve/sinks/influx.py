@@ -16,12 +16,12 @@ _TAG = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\\": "\\
 _NAME = str.maketrans({",": "\\,", " ": "\\ ", "\n": "\\n"})
 
 
-def open_influx(target: Target, schema: pa.Schema) -> InfluxSink:
+def open_url(target: Target, schema: pa.Schema) -> InfluxSink:
     """The sink of a URL."""
     return InfluxSink(
         target.rest,
         schema,
-        measurement=target.one("measurement", _MEASUREMENT) or _MEASUREMENT,
+        measurement=target.text("measurement", _MEASUREMENT),
         dead_letters=target.one("dead-letters"),
     )
 
@@ -29,9 +29,6 @@ def open_influx(target: Target, schema: pa.Schema) -> InfluxSink:
 def check(target: Target) -> None:
     """Refuse options that make no sense, before anything is read."""
     check_file(target, "measurement")
-
-
-open_influx.check = check  # type: ignore[attr-defined]
 
 
 class InfluxSink(LineSink):

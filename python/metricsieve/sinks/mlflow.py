@@ -41,23 +41,18 @@ def check(target: Target) -> None:
         ValueError: the message says which.
     """
     target.only(*_OPTIONS)
-    for name in _OPTIONS:
-        target.one(name)
 
 
-def open_mlflow(target: Target, schema: pa.Schema) -> MlflowSink:
+def open_url(target: Target, schema: pa.Schema) -> MlflowSink:
     """The sink of a URL."""
     return MlflowSink(
         target.rest or None,
         schema,
-        experiment=target.one("experiment", EXPERIMENT) or EXPERIMENT,
+        experiment=target.text("experiment", EXPERIMENT),
         step=target.one("step"),
         run=target.one("run"),
-        tag=target.one("tag", "{metric}") or "{metric}",
+        tag=target.text("tag", "{metric}"),
     )
-
-
-open_mlflow.check = check  # type: ignore[attr-defined]
 
 
 class MlflowSink:

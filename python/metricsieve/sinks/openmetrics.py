@@ -20,7 +20,7 @@ _UNFIT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _QUOTE = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-def open_openmetrics(target: Target, schema: pa.Schema) -> OpenMetricsSink:
+def open_url(target: Target, schema: pa.Schema) -> OpenMetricsSink:
     """The sink of a URL."""
     return OpenMetricsSink(target.rest, schema, dead_letters=target.one("dead-letters"))
 
@@ -28,9 +28,6 @@ def open_openmetrics(target: Target, schema: pa.Schema) -> OpenMetricsSink:
 def check(target: Target) -> None:
     """Refuse options that make no sense, before anything is read."""
     check_file(target)
-
-
-open_openmetrics.check = check  # type: ignore[attr-defined]
 
 
 class OpenMetricsSink(LineSink):

@@ -44,30 +44,24 @@ def check(target: Target) -> None:
         ValueError: the message says which.
     """
     target.only(*_OPTIONS)
-    for name in _OPTIONS:
-        target.one(name)
     if target.rest:
         raise ValueError(f"{target}: name the trial component by component=, a template")
-    if target.one("undated", "refuse") not in ("refuse", "now"):
-        raise ValueError(f"{target}: undated={target.one('undated')} can be now or refuse")
+    target.choice("undated", "refuse", ("now", "refuse"))
 
 
-def open_sagemaker_metrics(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
+def open_url(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
     """The sink of a URL."""
     return SageMakerMetricsSink(
         schema,
-        component=target.one("component", COMPONENT) or COMPONENT,
+        component=target.text("component", COMPONENT),
         step=target.one("step"),
-        tag=target.one("tag", "{metric}") or "{metric}",
-        undated=target.one("undated", "refuse") or "refuse",
+        tag=target.text("tag", "{metric}"),
+        undated=target.text("undated", "refuse"),
         dead_letters=target.one("dead-letters"),
         region_name=target.one("region"),
         profile_name=target.one("profile"),
         endpoint_url=target.one("endpoint"),
     )
-
-
-open_sagemaker_metrics.check = check  # type: ignore[attr-defined]
 
 
 class SageMakerMetricsSink:

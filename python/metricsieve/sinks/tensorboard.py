@@ -35,22 +35,17 @@ def check(target: Target) -> None:
     target.only(*_OPTIONS)
     if not target.rest:
         raise ValueError("tensorboard: needs a directory, such as tensorboard:runs")
-    for name in _OPTIONS:
-        target.one(name)
 
 
-def open_tensorboard(target: Target, schema: pa.Schema) -> TensorBoardSink:
+def open_url(target: Target, schema: pa.Schema) -> TensorBoardSink:
     """The sink of a URL."""
     return TensorBoardSink(
         target.rest,
         schema,
         step=target.one("step"),
         run=target.one("run"),
-        tag=target.one("tag", "{metric}") or "{metric}",
+        tag=target.text("tag", "{metric}"),
     )
-
-
-open_tensorboard.check = check  # type: ignore[attr-defined]
 
 
 class TensorBoardSink:
