@@ -12,6 +12,7 @@ __all__ = [
     "CheckedPattern",
     "Follower",
     "NotFollowedError",
+    "ParquetEncoder",
     "PatternError",
     "RejectError",
     "Scanner",
@@ -19,6 +20,7 @@ __all__ = [
     "build_profile",
     "check_pattern",
     "envelopes",
+    "parquet_encoder",
     "pattern_syntax",
 ]
 
@@ -37,6 +39,21 @@ def pattern_syntax(pattern: str, terminal: bool) -> _Syntax: ...
 @final
 class CheckedPattern:
     def find(self, text: str) -> tuple[int, int, int | None, int | None] | None: ...
+
+class _ArrowSchema(Protocol):
+    def __arrow_c_schema__(self) -> object: ...
+
+class _ArrowArray(Protocol):
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+
+@final
+class ParquetEncoder:
+    def encode(self, batch: _ArrowArray) -> bytes: ...
+    def finish(self, more: list[tuple[str, str]]) -> bytes: ...
+
+def parquet_encoder(
+    schema: _ArrowSchema, metadata: list[tuple[str, str]]
+) -> ParquetEncoder | None: ...
 
 class PatternError(ValueError): ...
 class NotFollowedError(ValueError): ...

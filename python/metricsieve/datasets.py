@@ -25,10 +25,9 @@ from metricsieve._sources import Prepared, Source, iter_sources
 from metricsieve.exceptions import DefinitionWarning, StateError
 from metricsieve.sinks._atomic import AtomicFile, sink_errors, write_whole
 from metricsieve.sinks._lock import Lock
+from metricsieve.sinks._parquet_writer import ParquetWriter, open_parquet, whole_row_groups
 
 if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-
     from metricsieve._report import Report
     from metricsieve._scan import Scan
 
@@ -377,7 +376,7 @@ class _OpenPart:
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._pending = 0
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: ParquetWriter | None = None
         self._file: AtomicFile | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -390,16 +389,15 @@ class _OpenPart:
             self._put()
 
     def _put(self) -> None:
-        import pyarrow.parquet as pq
-
         if self._file is None:
             self._file = AtomicFile(self.path, replace=False)
         with sink_errors(self.path):
             if self._writer is None:
                 file = cast(IO[bytes], self._file)
-                self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+                self._writer = open_parquet(file, self._schema)
             table = pa.Table.from_batches(self._batches, schema=self._schema)
-            self._writer.write_table(table.unify_dictionaries(), row_group_size=_ROW_GROUP)
+            for group in whole_row_groups(table, _ROW_GROUP):
+                self._writer.write_batch(group)
         self._batches, self._pending = [], 0
 
     def commit(self, marks: list[SourceMark], *, complete: bool) -> None:

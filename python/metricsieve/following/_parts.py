@@ -20,6 +20,7 @@ from metricsieve.exceptions import StateError
 from metricsieve.following._state import _frozen, _thawed
 from metricsieve.sinks._atomic import AtomicFile, sink_errors
 from metricsieve.sinks._lock import Lock
+from metricsieve.sinks._parquet_writer import open_parquet, whole_row_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -216,7 +217,6 @@ class PartsOutput:
 
     def _publish(self, feed: Feed, batches: list[pa.RecordBatch]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         start, end = feed.part_start, int(feed.position["offset"])
         part = Part(source_name(feed.label), feed.generation, start, end, self._definitions)
@@ -228,12 +228,10 @@ class PartsOutput:
         file = AtomicFile(os.path.join(self.path, part_name(part)), replace=False)
         try:
             with sink_errors(file.path):
-                pq.write_table(
-                    table.unify_dictionaries(),
-                    cast(IO[bytes], file),
-                    compression="zstd",
-                    row_group_size=_ROW_GROUP,
-                )
+                writer = open_parquet(cast(IO[bytes], file), table.schema)
+                for group in whole_row_groups(table, _ROW_GROUP):
+                    writer.write_batch(group)
+                writer.close()
             file.commit()
         except BaseException:
             feed.part_start = start

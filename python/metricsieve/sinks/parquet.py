@@ -1,14 +1,14 @@
-"""Parquet files: the compact form for analysis, one row group per batch, Zstandard."""
+"""Parquet files: the compact form for analysis, one row group a batch."""
 
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, cast
 
 from metricsieve.sinks._arrow_writer import ArrowWriterSink
+from metricsieve.sinks._parquet_writer import ParquetWriter, open_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from metricsieve.sinks._atomic import AtomicFile
 
@@ -26,7 +26,5 @@ class ParquetSink(ArrowWriterSink):
         [0.5]
     """
 
-    def _open_writer(self, file: AtomicFile, schema: pa.Schema) -> pq.ParquetWriter:
-        import pyarrow.parquet as pq
-
-        return pq.ParquetWriter(cast(IO[bytes], file), schema, compression="zstd")
+    def _open_writer(self, file: AtomicFile, schema: pa.Schema) -> ParquetWriter:
+        return open_parquet(cast(IO[bytes], file), schema)

@@ -15,6 +15,7 @@
 //! | context | `context` | what a record, or one before it, says beside the metrics |
 //! | values | `value`, `number` | captured text to `f64`, or a counted reject |
 //! | rows | `extract`, `state`, `rows`, `batch`, `schema` | points to Arrow record batches |
+//! | files | `parquet` | record batches to the bytes of a Parquet file |
 //! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
 //! | live sources | `follow` | turns that end at a position and go on from there |
 //!
@@ -52,6 +53,7 @@ mod follow;
 mod matcher;
 mod normalize;
 mod number;
+mod parquet;
 mod prefilter;
 mod queue;
 mod record;
@@ -77,6 +79,7 @@ pub use extract::{EnvelopeOptions, ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
 pub use follow::{Follower, Position, TurnError};
 pub use matcher::{Cache, Matcher, Strategy};
+pub use parquet::ParquetEncoder;
 pub use report::{
     ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values,
 };

@@ -6,6 +6,7 @@
 
 mod arrow;
 mod follower;
+mod parquet;
 mod report;
 mod sources;
 
@@ -31,6 +32,7 @@ use pyo3::{
 };
 
 use follower::Follower;
+use parquet::{ParquetEncoder, parquet_encoder};
 use report::Account;
 use sources::Raised;
 
@@ -52,7 +54,9 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::{CheckedPattern, Follower, Scanner, check_pattern, envelopes, pattern_syntax};
+    use super::{
+        CheckedPattern, Follower, ParquetEncoder, Scanner, check_pattern, envelopes, parquet_encoder, pattern_syntax,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,256 @@
+//! One column of a row group: what stands in its pages, and its statistics.
+
+use std::collections::HashMap;
+
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringArray,
+    cast::AsArray,
+    types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type},
+};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_schema::DataType;
+use parquet::{
+    basic::Encoding,
+    data_type::ByteArray,
+    file::statistics::{Statistics, ValueStatistics},
+};
+
+use super::{
+    hybrid::{push_bits, push_numbers, push_run, width_below},
+    packed::{Integer, push_integers},
+};
+
+/// Longer texts are no statistics.
+const MAX_STATISTIC: usize = 64;
+/// Texts are a dictionary while at most one in so many differs from all before it.
+const REPEATED: usize = 4;
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// A column of a row group.
+pub(super) struct Chunk {
+    /// Number of values and page, if there is a dictionary.
+    pub dictionary: Option<(usize, Content)>,
+    pub data: Content,
+    pub encoding: Encoding,
+    pub compressed: bool,
+    pub statistics: Statistics,
+}
+
+/// What stands in a page.
+pub(super) struct Content {
+    pub bytes: Vec<u8>,
+    /// Number of bytes before they were compressed.
+    pub unpacked: usize,
+}
+
+/// Encodes a column of one of the types that points have.
+pub(super) fn encode(array: &ArrayRef, nullable: bool) -> Chunk {
+    let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+    let mut page = Vec::new();
+    if nullable {
+        push_levels(&mut page, nulls.as_ref(), array.len());
+    }
+    let rows = Rows { page, nulls, len: array.len() };
+    if rows.count_nulls() == rows.len {
+        return rows.without_values(array.data_type());
+    }
+    match array.data_type() {
+        DataType::Float64 => rows.floats(array.as_primitive()),
+        DataType::Int32 => rows.integers::<Int32Type, i32>(array.as_primitive(), |value| value),
+        DataType::UInt32 => rows.integers::<UInt32Type, i32>(array.as_primitive(), |value| value as i32),
+        DataType::Int64 => rows.integers::<Int64Type, i64>(array.as_primitive(), |value| value),
+        DataType::UInt64 => rows.integers::<UInt64Type, i64>(array.as_primitive(), |value| value as i64),
+        DataType::Timestamp(..) => rows.integers::<TimestampMicrosecondType, i64>(array.as_primitive(), |value| value),
+        DataType::Utf8 => rows.texts(array.as_string()),
+        DataType::Dictionary(..) => {
+            let array = array.as_dictionary::<Int32Type>();
+            rows.names(array.keys().values(), array.values().as_string())
+        }
+        other => unreachable!("the encoder was not made for {other}"),
+    }
+}
+
+/// The page of a column that is being written: levels are there, values come.
+struct Rows {
+    page: Vec<u8>,
+    nulls: Option<NullBuffer>,
+    len: usize,
+}
+
+fn push_levels(page: &mut Vec<u8>, nulls: Option<&NullBuffer>, len: usize) {
+    let start = page.len();
+    page.extend_from_slice(&[0; 4]);
+    match nulls {
+        None => push_run(page, 1, len, 1),
+        Some(nulls) if nulls.null_count() == len => push_run(page, 0, len, 1),
+        Some(nulls) => push_bits(page, nulls.inner()),
+    }
+    let size = (page.len() - start - 4) as u32;
+    page[start..start + 4].copy_from_slice(&size.to_le_bytes());
+}
+
+impl Rows {
+    fn count_nulls(&self) -> usize {
+        self.nulls.as_ref().map_or(0, NullBuffer::null_count)
+    }
+
+    /// The rows that have a value.
+    fn valid(&self) -> impl Iterator<Item = usize> {
+        (0..self.len).filter(|row| self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row)))
+    }
+
+    fn finish(self, encoding: Encoding, statistics: Statistics) -> Chunk {
+        let data = Content { unpacked: self.page.len(), bytes: self.page };
+        Chunk { dictionary: None, data, encoding, compressed: false, statistics }
+    }
+
+    fn statistics<T>(&self, bounds: Option<(T, T)>) -> ValueStatistics<T> {
+        let (least, most) = bounds.unzip();
+        ValueStatistics::new(least, most, None, Some(self.count_nulls() as u64), false)
+    }
+
+    fn without_values(self, kind: &DataType) -> Chunk {
+        let statistics = match kind {
+            DataType::Float64 => Statistics::Double(self.statistics(None)),
+            DataType::Int32 | DataType::UInt32 => Statistics::Int32(self.statistics(None)),
+            DataType::Utf8 | DataType::Dictionary(..) => Statistics::ByteArray(self.statistics(None)),
+            _ => Statistics::Int64(self.statistics(None)),
+        };
+        self.finish(Encoding::PLAIN, statistics)
+    }
+
+    fn floats(mut self, array: &PrimitiveArray<Float64Type>) -> Chunk {
+        let values = self.values(array);
+        // NaN is no bound, and a zero stands for both.
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.iter() {
+            least = if *value < least { *value } else { least };
+            most = if *value > most { *value } else { most };
+        }
+        let least = if least == 0.0 { -0.0 } else { least };
+        let most = if most == 0.0 { 0.0 } else { most };
+        let nan = values.iter().filter(|value| value.is_nan()).count();
+        let bounds = (nan < values.len()).then_some((least, most));
+        self.page.extend_from_slice(values.inner());
+        let statistics = self.statistics(bounds).with_nan_count(Some(nan as u64));
+        self.finish(Encoding::PLAIN, Statistics::Double(statistics))
+    }
+
+    fn integers<A, T>(mut self, array: &PrimitiveArray<A>, stored: impl Fn(A::Native) -> T) -> Chunk
+    where
+        A: ArrowPrimitiveType<Native: Ord>,
+        T: Integer + arrow_buffer::ArrowNativeType,
+        Statistics: From<ValueStatistics<T>>,
+    {
+        let values = self.values(array);
+        let bounds = values.iter().min().zip(values.iter().max());
+        let statistics = self.statistics(bounds.map(|(least, most)| (stored(*least), stored(*most))));
+        // Unsigned numbers are stored as the signed ones with their bits.
+        push_integers(&mut self.page, &ScalarBuffer::<T>::from(values.into_inner()));
+        self.finish(Encoding::DELTA_BINARY_PACKED, statistics.into())
+    }
+
+    /// The values without nulls.
+    fn values<A: ArrowPrimitiveType>(&self, array: &PrimitiveArray<A>) -> ScalarBuffer<A::Native> {
+        if self.nulls.is_none() { array.values().clone() } else { array.iter().flatten().collect() }
+    }
+
+    /// A dictionary, of which those that stand in a row are written.
+    fn names(self, keys: &[i32], names: &StringArray) -> Chunk {
+        let mut places = vec![u32::MAX; names.len()];
+        let mut used = Vec::new();
+        let mut indices = Vec::with_capacity(self.len);
+        let mut index = |key: i32| {
+            let place = &mut places[key as usize];
+            if *place == u32::MAX {
+                *place = used.len() as u32;
+                used.push(names.value(key as usize));
+            }
+            *place
+        };
+        match self.nulls {
+            None => indices.extend(keys.iter().map(|key| index(*key))),
+            Some(_) => indices.extend(self.valid().map(|row| index(keys[row]))),
+        }
+        self.dictionary(&used, &indices)
+    }
+
+    fn dictionary(mut self, used: &[&str], indices: &[u32]) -> Chunk {
+        let mut dictionary = Vec::new();
+        for name in used {
+            push_text(&mut dictionary, name);
+        }
+        let width = width_below(used.len());
+        self.page.push(width as u8);
+        push_numbers(&mut self.page, indices, width);
+        let statistics = self.text_statistics(used.iter().min().zip(used.iter().max()).map(|(a, b)| (*a, *b)));
+        let dictionary = Content { unpacked: dictionary.len(), bytes: dictionary };
+        let chunk = self.finish(Encoding::RLE_DICTIONARY, statistics);
+        Chunk { dictionary: Some((used.len(), dictionary)), ..chunk }
+    }
+
+    fn texts(mut self, array: &StringArray) -> Chunk {
+        if let Some((used, indices)) = self.repeated(array) {
+            return self.dictionary(&used, &indices).compressed();
+        }
+        let mut bounds: Option<(&str, &str)> = None;
+        let mut page = std::mem::take(&mut self.page);
+        for row in self.valid() {
+            let text = array.value(row);
+            push_text(&mut page, text);
+            bounds = Some(bounds.map_or((text, text), |(least, most)| (least.min(text), most.max(text))));
+        }
+        self.page = page;
+        let statistics = self.text_statistics(bounds);
+        self.finish(Encoding::PLAIN, statistics).compressed()
+    }
+
+    /// The texts as a dictionary and places in it, if few of them differ.
+    fn repeated<'a>(&self, array: &'a StringArray) -> Option<(Vec<&'a str>, Vec<u32>)> {
+        let mut places: HashMap<&str, u32> = HashMap::new();
+        let (mut used, mut indices): (Vec<&str>, Vec<u32>) = Default::default();
+        for row in self.valid() {
+            let text = array.value(row);
+            let last = indices.last().filter(|last| used[**last as usize] == text).copied();
+            indices.push(last.unwrap_or_else(|| {
+                *places.entry(text).or_insert_with(|| {
+                    used.push(text);
+                    used.len() as u32 - 1
+                })
+            }));
+            if used.len() > MAX_STATISTIC.max(indices.len() / REPEATED) {
+                return None;
+            }
+        }
+        Some((used, indices))
+    }
+
+    fn text_statistics(&self, bounds: Option<(&str, &str)>) -> Statistics {
+        let short = bounds.filter(|(least, most)| least.len().max(most.len()) <= MAX_STATISTIC);
+        Statistics::ByteArray(
+            self.statistics(short.map(|(least, most)| (ByteArray::from(least), ByteArray::from(most)))),
+        )
+    }
+}
+
+impl Chunk {
+    fn compressed(mut self) -> Self {
+        self.compressed = true;
+        self.data.compress();
+        if let Some((_, content)) = &mut self.dictionary {
+            content.compress();
+        }
+        self
+    }
+}
+
+impl Content {
+    fn compress(&mut self) {
+        self.bytes = zstd::bulk::compress(&self.bytes, COMPRESSION_LEVEL).expect("Zstandard takes any bytes");
+    }
+}
+
+fn push_text(page: &mut Vec<u8>, text: &str) {
+    page.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    page.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,99 @@
+//! Whole numbers by their differences, in the format that Parquet calls `DELTA_BINARY_PACKED`.
+
+use super::hybrid::push_varint;
+
+const BLOCK: usize = 128;
+const MINIBLOCK: usize = 32;
+
+/// An integer of Parquet.
+pub(super) trait Integer: Copy {
+    /// The number in 64 bits.
+    fn wide(self) -> i64;
+    /// The difference to the number before, as its own width wraps it.
+    fn since(self, before: Self) -> i64;
+}
+
+impl Integer for i64 {
+    fn wide(self) -> i64 {
+        self
+    }
+    fn since(self, before: Self) -> i64 {
+        self.wrapping_sub(before)
+    }
+}
+
+impl Integer for i32 {
+    fn wide(self) -> i64 {
+        self.into()
+    }
+    fn since(self, before: Self) -> i64 {
+        self.wrapping_sub(before).into()
+    }
+}
+
+/// Adds all numbers of a page.
+pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) {
+    push_varint(out, BLOCK as u64);
+    push_varint(out, (BLOCK / MINIBLOCK) as u64);
+    push_varint(out, numbers.len() as u64);
+    push_varint(out, zigzag(numbers.first().map_or(0, |first| first.wide())));
+    let mut at = 1;
+    while at < numbers.len() {
+        let end = numbers.len().min(at + BLOCK);
+        let mut deltas = [0_u64; BLOCK];
+        let pairs = numbers[at..end].iter().zip(&numbers[at - 1..end - 1]);
+        for (delta, (number, before)) in deltas.iter_mut().zip(pairs) {
+            *delta = number.since(*before) as u64;
+        }
+        push_block(out, &mut deltas, end - at);
+        at = end;
+    }
+}
+
+fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) {
+    let least = deltas[..count].iter().map(|delta| *delta as i64).min().unwrap_or(0);
+    push_varint(out, zigzag(least));
+    for delta in &mut deltas[..count] {
+        *delta = delta.wrapping_sub(least as u64);
+    }
+    let mut widths = [0_u8; BLOCK / MINIBLOCK];
+    for (width, part) in widths.iter_mut().zip(deltas.chunks_exact(MINIBLOCK)) {
+        *width = (u64::BITS - part.iter().fold(0, |all, delta| all | delta).leading_zeros()) as u8;
+    }
+    out.extend_from_slice(&widths);
+    for (width, part) in widths.iter().zip(deltas.chunks_exact(MINIBLOCK)) {
+        pack(out, part, u32::from(*width));
+    }
+}
+
+/// Adds 32 numbers of `width` bits.
+fn pack(out: &mut Vec<u8>, numbers: &[u64], width: u32) {
+    if width > 32 {
+        let (mut bits, mut held) = (0_u128, 0);
+        for number in numbers {
+            bits |= u128::from(*number) << held;
+            held += width;
+            if held >= 64 {
+                out.extend_from_slice(&(bits as u64).to_le_bytes());
+                bits >>= 64;
+                held -= 64;
+            }
+        }
+        out.extend_from_slice(&bits.to_le_bytes()[..held as usize / 8]);
+    } else if width > 0 {
+        let (mut bits, mut held) = (0_u64, 0);
+        for number in numbers {
+            bits |= number << held;
+            held += width;
+            if held >= 32 {
+                out.extend_from_slice(&(bits as u32).to_le_bytes());
+                bits >>= 32;
+                held -= 32;
+            }
+        }
+    }
+}
+
+fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63) as u64
+}
