@@ -5,12 +5,15 @@ Prometheus makes blocks of it: `promtool tsdb create-blocks-from openmetrics FIL
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
 from metricsieve.sinks._lines import LineSink, check_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from metricsieve.sinks._targets import Target
@@ -34,10 +37,11 @@ class OpenMetricsSink(LineSink):
     """Writes each metric as a gauge with times, by series and time, as Prometheus asks for.
 
     Rules: characters that a name cannot have become `_`, and the label `metric` holds the name as
-    it was. Labels are job, host, stream, rank, source and the columns of named groups. Prometheus
-    keeps milliseconds: of points of one series and millisecond the last one is written, the others
-    are counted. Points without a time are not written. NaN and infinities are. Context columns are
-    not.
+    it was. Labels are job, host, stream, rank, source and the columns of named groups; an empty one
+    is left out, since to Prometheus it is none. Prometheus keeps milliseconds: of points of one
+    series and millisecond the last one is written, the others are counted. Points without a time
+    are not written, nor are those with a carriage return in a label, which Prometheus does not
+    read. NaN and infinities are. Context columns are not.
 
     All points are held until the end, some 100 bytes each, since they have to be sorted.
 
@@ -63,6 +67,7 @@ class OpenMetricsSink(LineSink):
     def __init__(self, path: str, schema: pa.Schema, *, dead_letters: str | None = None) -> None:
         super().__init__(path, schema, "OpenMetrics", dead_letters)
         self._points: dict[str, dict[str, dict[int, float]]] = {}
+        self._labels = _label_names(self._tags)
         self._doubled = 0
 
     @property
@@ -79,11 +84,13 @@ class OpenMetricsSink(LineSink):
         for point in self.points(batch, finite=False):
             family = _UNFIT.sub("_", point.metric)
             family = f"_{family}" if family[:1].isdigit() or not family else family
-            labels = [("metric", point.metric), *point.tags]
-            told = ",".join(
-                f'{_UNFIT_LABEL.sub("_", name)}="{value.translate(_QUOTE)}"'
-                for name, value in labels
-            )
+            labels = {"metric": point.metric}
+            labels |= {self._labels[name]: value for name, value in point.tags if value}
+            told = ",".join(f'{name}="{value.translate(_QUOTE)}"' for name, value in labels.items())
+            if "\r" in told:
+                row = {"metric": point.metric, "value": point.value, "timestamp": point.micros}
+                self._letters.add("a label holds a carriage return", {**row, **dict(point.tags)})
+                continue
             times = self._points.setdefault(family, {}).setdefault(told, {})
             millis = point.micros // 1000
             self._doubled += millis in times
@@ -95,12 +102,41 @@ class OpenMetricsSink(LineSink):
             self.put(f"# TYPE {family} gauge\n")
             for labels, times in sorted(series.items()):
                 lines = [
-                    f"{family}{{{labels}}} {_number(value)} {millis / 1000!r}\n"
+                    f"{family}{{{labels}}} {_number(value)} {_seconds(millis)!r}\n"
                     for millis, value in sorted(times.items())
                 ]
                 self.put("".join(lines))
         self.put("# EOF\n")
         super().close()
+
+
+def _label_names(columns: Sequence[str]) -> dict[str, str]:
+    """Labels that stand for columns, each another one; two underscores begin Prometheus' own.
+
+    Example:
+        >>> _label_names(["job", "phasé", "phasè", "__name__"])
+        {'job': 'job', 'phasé': 'phas_', 'phasè': 'phas__', '__name__': '_name__'}
+    """
+    names: dict[str, str] = {}
+    for column in columns:
+        name = re.sub("^_+(?=_)", "", _UNFIT_LABEL.sub("_", column))
+        while name in (*names.values(), *(one for one in columns if one != column)):
+            name += "_"
+        names[column] = name
+    return names
+
+
+def _seconds(millis: int) -> float:
+    """A time of which Prometheus gets the millisecond, although it cuts off what is behind it.
+
+    Without that one of four would be a millisecond early in 2004, and from January of 2038 on.
+
+    Example:
+        >>> int(1083827289.001 * 1000), int(_seconds(1083827289001) * 1000)
+        (1083827289000, 1083827289001)
+    """
+    seconds = millis / 1000
+    return seconds if int(seconds * 1000) == millis else math.nextafter(seconds, millis * math.inf)
 
 
 def _number(value: float) -> str:
