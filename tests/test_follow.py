@@ -557,8 +557,9 @@ def test_files_that_are_written_whole_need_no_state(log):
     follow(str(log), sinks=target, batch_rows=1).run()
     assert pa.parquet.read_table(target)["value"].to_pylist() == [1, 2]
     assert pa.parquet.ParquetFile(target).num_row_groups == 1
-    with pytest.raises(ValueError, match="written whole"):
-        follow(str(log), sinks=target, state=log.parent / "state")
+    for whole in (target, "emf:a.emf", "openmetrics:a.om", "influx:a.lp"):
+        with pytest.raises(ValueError, match="written whole"):
+            follow(str(log), sinks=whole, state=log.parent / "state")
 
 
 def test_streams_into_parts_never_collide(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from metricsieve.following._parts import PartsOutput
-from metricsieve.sinks import Sink, check_target, is_directory, is_url, open_sink, warn_of
+from metricsieve.sinks import Sink, check_target, is_directory, is_url, is_whole, open_sink, warn_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,7 +164,7 @@ def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
             continue
         check_target(sink)
         text = os.fspath(sink)
-        if is_url(text) and (text == "emf:-" or not text.startswith("emf:")):
+        if is_url(text) and not is_whole(text):
             continue
         if has_state and text != "-" and Path(text).suffix.lower() not in _APPENDED:
             raise ValueError(

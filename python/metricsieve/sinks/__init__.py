@@ -11,6 +11,7 @@ from metricsieve.sinks._targets import (
     deliver,
     is_directory,
     is_url,
+    is_whole,
     open_sink,
     target_of,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "deliver",
     "is_directory",
     "is_url",
+    "is_whole",
     "open_sink",
     "target_of",
     "warn_of",

@@ -1,24 +1,21 @@
 """Text formats of time series databases: what their sinks share.
 
-Principal types: `LineSink`, which writes a file as a whole, and `Point`, a row as such formats see
-it: a metric, tags that tell its series from others, fields beside the value, a time.
+Principal types: `LineSink`, their base, and `Point`, a row as such formats see it: a metric, tags
+that tell its series from others, fields beside the value, a time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from metricsieve.sinks._atomic import AtomicFile
 from metricsieve.sinks._refused import DeadLetters
 from metricsieve.sinks._series import plain
-from metricsieve.sinks.jsonl import Stdout
+from metricsieve.sinks._text_sink import TextSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
-
-    from metricsieve.sinks._targets import Target
 
 # Columns that say where a row stands: neither tags nor fields.
 _PLACES = {"metric", "value", "timestamp", "line", "offset", "definition", "match", "text"}
@@ -42,8 +39,8 @@ class Point(NamedTuple):
     fields: tuple[tuple[str, float | int], ...]
 
 
-class LineSink:
-    """A file, which appears when it is whole, or stdout.
+class LineSink(TextSink):
+    """A file or stdout with the points that have a value and a time.
 
     Args:
         path: the file, or `-`.
@@ -60,6 +57,7 @@ class LineSink:
     def __init__(self, path: str, schema: pa.Schema, what: str, dead_letters: str | None) -> None:
         import pyarrow as pa
 
+        super().__init__(path)
         self._tags: list[str] = []
         self._fields: list[str] = []
         for field in schema:
@@ -69,7 +67,6 @@ class LineSink:
             is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
             (self._tags if is_text or field.name == "rank" else self._fields).append(field.name)
         self._letters = DeadLetters(dead_letters, what)
-        self._file: AtomicFile | Stdout | None = Stdout() if path == "-" else AtomicFile(path)
 
     @property
     def notes(self) -> list[str]:
@@ -92,31 +89,7 @@ class LineSink:
                 fields = tuple((n, row[n]) for n in self._fields if row[n] is not None)
                 yield Point(row["metric"], value, time, tags, fields)
 
-    def put(self, text: str) -> None:
-        """Write lines."""
-        assert self._file is not None
-        self._file.write(text.encode())
-
     def close(self) -> None:
         """Give the file its name."""
         self._letters.close()
-        file, self._file = self._file, None
-        if file is not None:
-            file.commit()
-
-    def abort(self) -> None:
-        """Leave no file behind; what went to stdout stays there."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.abort()
-
-
-def check_file(target: Target, *options: str) -> None:
-    """Refuse options that make no sense, before anything is read.
-
-    Raises:
-        ValueError: the message says which.
-    """
-    target.only("dead-letters", *options)
-    if not target.rest:
-        raise ValueError(f"{target.scheme}: needs a file, or {target.scheme}:- for stdout")
+        super().close()

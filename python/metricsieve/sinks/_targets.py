@@ -44,6 +44,8 @@ _SCHEMES = {
     "sagemaker-metrics": "sagemaker_metrics",
     "tensorboard": "tensorboard",
 }
+# Those of them that write a file as a whole, at the end.
+_WHOLE = ("emf", "influx", "openmetrics")
 ENTRY_POINTS = "metricsieve.sinks"
 _SPELLING = re.compile(r"([a-z][a-z0-9+-]*):(?!\\)")
 
@@ -241,6 +243,17 @@ def is_url(target: object) -> bool:
         (True, False)
     """
     return isinstance(target, str) and target != "-" and target_of(target) is not None
+
+
+def is_whole(target: str) -> bool:
+    """Whether a sink's URL names a file that is written at the end, so that none can go on with it.
+
+    Example:
+        >>> is_whole("influx:a.lp"), is_whole("influx:-"), is_whole("cloudwatch:")
+        (True, False, False)
+    """
+    url = target_of(target)
+    return url is not None and url.scheme in _WHOLE and url.rest != "-"
 
 
 def deliver(

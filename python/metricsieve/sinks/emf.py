@@ -12,11 +12,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from metricsieve.sinks._atomic import AtomicFile
 from metricsieve.sinks._refused import DeadLetters
 from metricsieve.sinks._series import Dimensions, Gathered
+from metricsieve.sinks._text_sink import TextSink, check_file
 from metricsieve.sinks.cloudwatch import NAMESPACE, check_metrics
-from metricsieve.sinks.jsonl import Stdout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MAX_METRICS = 100
 MAX_VALUES = 100
 _MOST_GATHERED = 100_000
-_OPTIONS = ("namespace", "resolution", "undated", "dead-letters", "max-series")
+_OPTIONS = ("namespace", "resolution", "undated", "max-series")
 
 
 def check(target: Target) -> None:
@@ -36,9 +35,7 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS, many=["dimension"])
-    if not target.rest:
-        raise ValueError("emf: needs a file, or emf:- for stdout")
+    check_file(target, *_OPTIONS, many=["dimension"])
     check_metrics(target, target.text("namespace", NAMESPACE))
 
 
@@ -56,7 +53,7 @@ def open_url(target: Target, schema: pa.Schema) -> EmfSink:
     )
 
 
-class EmfSink:
+class EmfSink(TextSink):
     """Writes points as log events with embedded metrics.
 
     The rules are those of `CloudWatchSink`, but that times may be of any age: when the lines come
@@ -99,6 +96,7 @@ class EmfSink:
         dead_letters: str | None = None,
         max_series: int = 1000,
     ) -> None:
+        super().__init__(path)
         self._namespace = namespace
         self._resolution = resolution
         self._gathered = Gathered(
@@ -111,7 +109,6 @@ class EmfSink:
             of_any_age=True,
         )
         self._letters = DeadLetters(dead_letters, "EMF")
-        self._file: AtomicFile | Stdout | None = Stdout() if path == "-" else AtomicFile(path)
 
     @property
     def notes(self) -> list[str]:
@@ -172,19 +169,10 @@ class EmfSink:
         }
         head = {"Timestamp": int(seconds * 1000), "CloudWatchMetrics": [directive]}
         event = {"_aws": head, **dict(dimensions), **values}
-        assert self._file is not None
-        self._file.write(json.dumps(event).encode() + b"\n")
+        self.put(json.dumps(event) + "\n")
 
     def close(self) -> None:
         """Write what is left, and give the file its name."""
         self.flush()
         self._letters.close()
-        file, self._file = self._file, None
-        if file is not None:
-            file.commit()
-
-    def abort(self) -> None:
-        """Leave no file behind; what went to stdout stays there."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.abort()
+        super().close()

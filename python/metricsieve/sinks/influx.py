@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metricsieve.sinks._lines import LineSink, check_file
+from metricsieve.sinks._lines import LineSink
+from metricsieve.sinks._text_sink import check_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

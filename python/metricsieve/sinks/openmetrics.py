@@ -9,7 +9,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from metricsieve.sinks._lines import LineSink, check_file
+from metricsieve.sinks._lines import LineSink
+from metricsieve.sinks._text_sink import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
