@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from metricsieve.exceptions import SinkError, SourceError
 from metricsieve.sinks._refused import DeadLetters
 from metricsieve.sinks._series import MAX_NAME, Gathered, Series
-from metricsieve.sources._aws import RefusedError, Service
+from metricsieve.sinks._service import CLIENT, Client, client_of, send_or_halve, service_errors
+from metricsieve.sources._aws import Service
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,17 +34,8 @@ _REQUEST_BYTES = 800_000
 # Values that are gathered before they are sent.
 _MOST_GATHERED = 100_000
 _CALLS_A_SECOND = 100.0
-_OPTIONS = (
-    "resolution", "undated", "dead-letters", "max-series", "region", "profile", "endpoint",
-)  # fmt: skip
+_OPTIONS = ("resolution", "undated", "dead-letters", "max-series")
 _RESOLUTIONS = ("1", "60")
-# What a request is refused with for something in it.
-_CONTENT = {
-    "InvalidParameterValue", "InvalidParameterValueException", "InvalidParameterCombination",
-    "InvalidParameterCombinationException", "InvalidFormat", "InvalidFormatFault",
-    "MissingParameter", "MissingRequiredParameterException", "ValidationError",
-    "ValidationException", "RequestEntityTooLarge", "RequestTooLarge", "SerializationException",
-}  # fmt: skip
 
 
 def check(target: Target) -> None:
@@ -53,7 +44,7 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS, many=["dimension"])
+    target.only(*_OPTIONS, *CLIENT, many=["dimension"])
     check_metrics(target, target.rest or NAMESPACE)
 
 
@@ -79,15 +70,39 @@ def open_url(target: Target, schema: pa.Schema) -> CloudWatchSink:
     return CloudWatchSink(
         schema,
         namespace=target.rest or NAMESPACE,
-        dimensions=list(target.options.get("dimension", ())),
-        resolution=int(target.text("resolution", "60")),
-        undated=target.text("undated", "refuse"),
-        dead_letters=target.one("dead-letters"),
-        region_name=target.one("region"),
-        profile_name=target.one("profile"),
-        endpoint_url=target.one("endpoint"),
-        max_series=int(target.text("max-series", "1000")),
+        **metric_options(target),
+        **client_of(target),
     )
+
+
+class MetricOptions(TypedDict, total=False):
+    """What all sinks of CloudWatch's metrics take.
+
+    Attributes:
+        dimensions: `NAME=VALUE` texts in which `{column}` stands for a column's value; by default
+            SageMaker's, `TrainingJobName={job}`. A job that is not known is the source.
+        resolution: 60, or 1 for metrics of high resolution.
+        undated: `refuse`, or `now` to send points without a time as of the time of sending.
+        dead_letters: a file that what cannot be sent is appended to as JSON lines.
+        max_series: an error beyond so many different names and dimensions.
+    """
+
+    dimensions: list[str] | None
+    resolution: int
+    undated: str
+    dead_letters: str | None
+    max_series: int
+
+
+def metric_options(target: Target) -> MetricOptions:
+    """What a URL says of them."""
+    return {
+        "dimensions": list(target.options.get("dimension", ())),
+        "resolution": int(target.text("resolution", "60")),
+        "undated": target.text("undated", "refuse"),
+        "dead_letters": target.one("dead-letters"),
+        "max_series": int(target.text("max-series", "1000")),
+    }
 
 
 class CloudWatchSink:
@@ -111,10 +126,7 @@ class CloudWatchSink:
         undated: `refuse`, or `now` to send points without a time as of the time of sending.
         dead_letters: a file that what cannot be sent is appended to as JSON lines.
         max_series: an error beyond so many different names and dimensions.
-        session: a `boto3.Session`; by default one of the environment.
-        region_name: replaces the session's region.
-        profile_name: a profile of the AWS configuration.
-        endpoint_url: replaces the usual address.
+        client: see `Client`.
 
     Raises:
         ValueError: a dimension that makes no sense.
@@ -142,10 +154,7 @@ them as of now']
         undated: str = "refuse",
         dead_letters: str | None = None,
         max_series: int = 1000,
-        session: Any = None,
-        region_name: str | None = None,
-        profile_name: str | None = None,
-        endpoint_url: str | None = None,
+        **client: Unpack[Client],
     ) -> None:
         self._namespace = namespace
         self._resolution = resolution
@@ -158,14 +167,7 @@ them as of now']
             most_series=max_series,
         )
         self._letters = DeadLetters(dead_letters, "CloudWatch")
-        self._service = Service(
-            "cloudwatch",
-            session=session,
-            region_name=region_name,
-            endpoint_url=endpoint_url,
-            profile_name=profile_name,
-            rate=_CALLS_A_SECOND,
-        )
+        self._service = Service("cloudwatch", rate=_CALLS_A_SECOND, **client)
         self.requests = self.data = 0
 
     @property
@@ -198,8 +200,9 @@ them as of now']
             self._data(series, now if stretch is None else stretch, counts)
             for series, stretch, counts in self._gathered.take()
         )
-        for request in _requests(data):
-            self._send(request)
+        with service_errors(self.path):
+            for request in _requests(data):
+                send_or_halve(request, self._send, self._refuse)
         self._letters.flush()
 
     def close(self) -> None:
@@ -231,26 +234,10 @@ them as of now']
                 "Counts": [float(count) for _, count in some],
             }
 
-    def _send(self, data: list[dict[str, Any]]) -> None:
-        """Send a request; halves what is refused for something in it."""
-        try:
-            self._service.call("put_metric_data", Namespace=self._namespace, MetricData=data)
-        except RefusedError as error:
-            if error.code not in _CONTENT:
-                raise SinkError(
-                    str(error), self.path, "docs/sinks.md lists what is needed"
-                ) from None
-            if len(data) > 1:
-                middle = len(data) // 2
-                self._send(data[:middle])
-                self._send(data[middle:])
-                return
-            self._refuse(data[0], error.code)
-        except SourceError as error:
-            raise SinkError(str(error), self.path, "what was not accepted was not sent") from None
-        else:
-            self.requests += 1
-            self.data += len(data)
+    def _send(self, data: Sequence[dict[str, Any]]) -> None:
+        self._service.call("put_metric_data", Namespace=self._namespace, MetricData=data)
+        self.requests += 1
+        self.data += len(data)
 
     def _refuse(self, datum: dict[str, Any], code: str) -> None:
         row = {

@@ -10,12 +10,13 @@ import math
 import re
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
-from metricsieve.exceptions import SinkError, SourceError
+from metricsieve.exceptions import SinkError
 from metricsieve.sinks._refused import DeadLetters
 from metricsieve.sinks._runs import RunPoint, Runs
-from metricsieve.sources._aws import RefusedError, Service
+from metricsieve.sinks._service import CLIENT, Client, client_of, service_errors
+from metricsieve.sources._aws import Service
 from metricsieve.sources._remote import attempts
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _OLDEST, _LATEST = 14 * 86_400, 2 * 3_600
 # An item that failed inside of the service is sent again for so long.
 _AGAIN_SECONDS = 60.0
 _CALLS_A_SECOND = 100.0
-_OPTIONS = ("component", "step", "tag", "undated", "dead-letters", "region", "profile", "endpoint")
+_OPTIONS = ("component", "step", "tag", "undated", "dead-letters", *CLIENT)
 
 
 def check(target: Target) -> None:
@@ -58,9 +59,7 @@ def open_url(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
         tag=target.text("tag", "{metric}"),
         undated=target.text("undated", "refuse"),
         dead_letters=target.one("dead-letters"),
-        region_name=target.one("region"),
-        profile_name=target.one("profile"),
-        endpoint_url=target.one("endpoint"),
+        **client_of(target),
     )
 
 
@@ -82,10 +81,7 @@ class SageMakerMetricsSink:
         tag: template of a metric's name, by default the definition's.
         undated: `refuse`, or `now` to send points without a time as of the time of sending.
         dead_letters: a file that what cannot be sent is appended to as JSON lines.
-        session: a `boto3.Session`; by default one of the environment.
-        region_name: replaces the session's region.
-        profile_name: a profile of the AWS configuration.
-        endpoint_url: replaces the usual address.
+        client: see `Client`.
 
     Raises:
         ValueError: a column does not exist.
@@ -112,22 +108,12 @@ class SageMakerMetricsSink:
         tag: str = "{metric}",
         undated: str = "refuse",
         dead_letters: str | None = None,
-        session: Any = None,
-        region_name: str | None = None,
-        profile_name: str | None = None,
-        endpoint_url: str | None = None,
+        **client: Unpack[Client],
     ) -> None:
         self._runs = Runs(schema, step=step, run=component, tag=tag)
         self._undated = undated
         self._letters = DeadLetters(dead_letters, "SageMaker")
-        self._service = Service(
-            "sagemaker-metrics",
-            session=session,
-            region_name=region_name,
-            endpoint_url=endpoint_url,
-            profile_name=profile_name,
-            rate=_CALLS_A_SECOND,
-        )
+        self._service = Service("sagemaker-metrics", rate=_CALLS_A_SECOND, **client)
 
     @property
     def notes(self) -> list[str]:
@@ -202,15 +188,10 @@ class SageMakerMetricsSink:
             }
             for point in points
         ]
-        try:
+        with service_errors(self.path):
             answer = self._service.call(
                 "batch_put_metrics", TrialComponentName=component, MetricData=data
             )
-        except RefusedError as error:
-            hint = "docs/sinks.md lists what is needed"
-            raise SinkError(str(error), self.path, hint) from None
-        except SourceError as error:
-            raise SinkError(str(error), self.path, "try again later") from None
         errors = answer.get("Errors") or []
         return {int(one["MetricIndex"]): str(one["Code"]) for one in errors}
 
