@@ -4,7 +4,7 @@ import logging
 import signal
 
 import pytest
-from servers import FaultServer
+from servers import GROUP, FaultServer
 
 # A job that a shell put into the background ignores Ctrl-C, and so would the programs under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,7 +43,28 @@ def aws(moto_url, monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def no_quota(monkeypatch):
+    """Log groups that may be read as often as one likes."""
+    monkeypatch.setattr("metricsieve.sources.cloudwatch_logs.CALLS_A_SECOND", 1000.0)
+
+
+@pytest.fixture
+def logs(aws, no_quota):
+    """The client of CloudWatch Logs, with SageMaker's group."""
+    client = aws("logs")
+    client.create_log_group(logGroupName=GROUP)
+    return client
+
+
+@pytest.fixture
 def fault_server():
     """An HTTP server that answers what a test tells it to."""
     with FaultServer() as server:
         yield server
+
+
+@pytest.fixture
+def service(fault_server, aws, monkeypatch):
+    """The same in the place of AWS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fault_server.url)
+    return fault_server

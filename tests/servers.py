@@ -1,7 +1,11 @@
-"""A small HTTP server for what well-behaved servers do not do."""
+"""A small HTTP server for what well-behaved servers do not do, and AWS's protocol on it."""
 
+import gzip
 import http.server
+import json
 import threading
+
+GROUP = SPACE = "/aws/sagemaker/TrainingJobs"  # SageMaker's log group, and namespace of metrics
 
 
 class FaultServer:
@@ -53,3 +57,51 @@ class FaultServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class Wire:
+    """A service of AWS that checks every limit on the bytes that come, and accepts the rest.
+
+    A service overrides `check` and `take`. `faults` are functions of a request, asked one request
+    after the other: what they give is done in the place of an answer. It is the code of an error,
+    or `reset`, `drip` or `accept`, after which the connection is closed.
+    """
+
+    def __init__(self, server, *faults):
+        self.requests = 0
+        self.faults = list(faults)
+        server.answer = self.answer
+
+    def check(self, asked, body):
+        """Refuse what is not within the limits, by an `AssertionError`."""
+
+    def take(self, asked):
+        """Accept a request; gives the answer."""
+
+    def answer(self, request):
+        """One request."""
+        body = request.body
+        if request.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.requests += 1
+        asked = json.loads(body)
+        try:
+            self.check(asked, body)
+        except AssertionError as error:
+            self.reply(request, 400, {"__type": "LimitExceeded", "message": repr(error)})
+            raise
+        fault = self.faults.pop(0)(asked) if self.faults else None
+        taken = self.take(asked) if fault in (None, "accept", "drip") else None
+        if fault is None:
+            self.reply(request, 200, taken)
+        elif fault in ("accept", "reset", "drip"):
+            if fault == "drip":  # a part of an answer
+                request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+            request.close_connection = True
+        else:
+            self.reply(request, 400, {"__type": fault, "message": "no"})
+
+    def reply(self, request, status, value):
+        """In AWS's JSON protocol."""
+        body = json.dumps(value).encode()
+        request.send(status, body, Content_Type="application/x-amz-json-1.0")

@@ -12,26 +12,13 @@ from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
 from metricsieve.sources.cloudwatch_tail import LogTail
 from metricsieve.sources.sagemaker import TrainingJob
 from program import run
+from servers import GROUP
 
-GROUP = "/aws/sagemaker/TrainingJobs"
+pytestmark = pytest.mark.usefixtures("no_quota")
 LOSS = {"loss": r"loss=([0-9.]+)"}
 NOW = int(time.time() * 1000) - 60_000
 # What moto says that every training job has been given.
 DCG = "#quality_metric: host=algo-1, test dcg <score>="
-
-
-@pytest.fixture(autouse=True)
-def no_quota(monkeypatch):
-    """These servers have none."""
-    monkeypatch.setattr("metricsieve.sources.cloudwatch_logs.CALLS_A_SECOND", 1000.0)
-
-
-@pytest.fixture
-def logs(aws):
-    """The client of CloudWatch Logs, with SageMaker's group."""
-    client = aws("logs")
-    client.create_log_group(logGroupName=GROUP)
-    return client
 
 
 def put(logs, stream, messages, start=NOW, step=1):

@@ -1,6 +1,5 @@
 """Points to CloudWatch: moto takes them, and a fault server sees what is on the wire."""
 
-import gzip
 import json
 import math
 import time
@@ -16,9 +15,9 @@ from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from metricsieve.sinks.cloudwatch import CloudWatchSink
 from program import run
+from servers import SPACE, Wire
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-SPACE = "/aws/sagemaker/TrainingJobs"
 
 
 def table(rows):
@@ -44,47 +43,17 @@ def minute(time, seconds=60):
     return int(time.timestamp()) // seconds * seconds
 
 
-class Wire:
-    """Accepts PutMetricData and checks every limit on the bytes that came.
-
-    `faults` are functions of the request's data, asked one request after the other: what they give
-    is done in the place of an answer.
-    """
+class Metrics(Wire):
+    """Accepts PutMetricData."""
 
     def __init__(self, server, *faults):
+        super().__init__(server, *faults)
         self.data = []
-        self.requests = 0
-        self.faults = list(faults)
-        server.answer = self.answer
 
-    def answer(self, request):
-        """One request."""
-        body = request.body
-        if request.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.requests += 1
-        try:
-            asked = json.loads(body)
-            self.check(asked, body)
-        except AssertionError as error:
-            self.reply(request, 400, {"__type": "LimitExceeded", "message": repr(error)})
-            raise
-        fault = self.faults.pop(0)(asked["MetricData"]) if self.faults else None
-        if fault in (None, "accept", "drip"):
-            self.data += asked["MetricData"]
-        if fault is None:
-            self.reply(request, 200, {})
-        elif fault in ("accept", "reset", "drip"):
-            if fault == "drip":  # a part of an answer
-                request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
-            request.close_connection = True
-        else:
-            self.reply(request, 400, {"__type": fault, "message": "no"})
-
-    def reply(self, request, status, value):
-        """In AWS's JSON protocol."""
-        body = json.dumps(value).encode()
-        request.send(status, body, Content_Type="application/x-amz-json-1.0")
+    def take(self, asked):
+        """Keep the data."""
+        self.data += asked["MetricData"]
+        return {}
 
     def check(self, asked, body):
         """Limits of PutMetricData's documentation."""
@@ -114,13 +83,6 @@ class Wire:
             for value, count in zip(datum["Values"], datum["Counts"], strict=True):
                 found[datum["MetricName"], job, int(datum["Timestamp"]), value] += int(count)
         return found
-
-
-@pytest.fixture
-def service(fault_server, aws, monkeypatch):
-    """The fault server in the place of AWS."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", fault_server.url)
-    return fault_server
 
 
 def expected(rows, seconds=60):
@@ -174,7 +136,7 @@ TIMES = st.integers(-13 * 86_400, 3_600).map(lambda s: NOW + timedelta(seconds=s
 )
 def test_s5_every_point_arrives_once_within_the_limits(service, rows, resolution):
     """However they fall together."""
-    wire = Wire(service)
+    wire = Metrics(service)
     write(open_sink(f"cloudwatch:?resolution={resolution}", table(rows).schema), rows)
     assert wire.points() == expected(rows, resolution)
 
@@ -185,7 +147,7 @@ def test_s5_many_points_are_packed_densely(service):
         (f"m{n % 20}", n / 7, NOW - timedelta(seconds=n % 5_000), "a", "x.log")
         for n in range(300_000)
     ]
-    wire = Wire(service)
+    wire = Metrics(service)
     sink = open_sink("cloudwatch:", table(rows).schema)
     sink.write(table(rows).to_batches()[0])
     sink.close()
@@ -208,7 +170,7 @@ def test_s5_many_points_are_packed_densely(service):
 def test_s1_s3_s4_s8_what_passes_is_tried_again(service, fault, doubled):
     """No point is lost; only a request whose answer was lost comes twice."""
     rows = [("loss", float(n), NOW, "a", "x.log") for n in range(10)]
-    wire = Wire(service, lambda _: fault)
+    wire = Metrics(service, lambda _: fault)
     write(open_sink("cloudwatch:", table(rows).schema), rows)
     assert wire.points() == Counter(dict.fromkeys(expected(rows), 1 + doubled))
 
@@ -218,10 +180,11 @@ def test_s2_one_bad_datum_never_fails_its_neighbours(service, tmp_path):
     rows = [(f"m{n}", float(n), NOW, "a", "x.log") for n in range(200)]
     bad = {"m17", "m18", "m150"}
 
-    def refuse(data):
-        return "InvalidParameterValue" if bad & {one["MetricName"] for one in data} else None
+    def refuse(asked):
+        names = {one["MetricName"] for one in asked["MetricData"]}
+        return "InvalidParameterValue" if bad & names else None
 
-    wire = Wire(service, *[refuse] * 100)
+    wire = Metrics(service, *[refuse] * 100)
     letters = tmp_path / "dead.jsonl"
     sink = open_sink(f"cloudwatch:?dead-letters={letters}", table(rows).schema)
     write(sink, rows)
@@ -247,7 +210,7 @@ def test_what_cloudwatch_does_not_take_is_counted_and_kept(service, tmp_path):
         ("loss", 1.0, NOW, "jöb", "x.log"),
         ("loss", None, NOW, "a", "x.log"),
     ]
-    wire = Wire(service)
+    wire = Metrics(service)
     letters = tmp_path / "dead.jsonl"
     sink = open_sink(f"cloudwatch:?dead-letters={letters}", table([good]).schema)
     write(sink, [good, *odd, good])
@@ -261,7 +224,7 @@ def test_what_cloudwatch_does_not_take_is_counted_and_kept(service, tmp_path):
 
 def test_points_without_a_time_may_be_sent_as_of_now(service):
     """If that is asked for."""
-    wire = Wire(service)
+    wire = Metrics(service)
     rows = [("loss", 1.0, None, "a", "x.log")]
     write(open_sink("cloudwatch:?undated=now", table(rows).schema), rows)
     (datum,) = wire.data
@@ -270,7 +233,7 @@ def test_points_without_a_time_may_be_sent_as_of_now(service):
 
 def test_dimensions_are_templates_of_columns(service):
     """A column that is null leaves its dimension out."""
-    wire = Wire(service)
+    wire = Metrics(service)
     scan = ms.scan(
         {"a": b"2026-11-25T10:00:00Z loss=1 p=x", "b": b"2026-11-25T10:00:00Z loss=2"},
         {"loss": r"loss=(?P<value>\d)(?: p=(?P<phase>\w))?"},
@@ -294,7 +257,7 @@ def test_dimensions_are_templates_of_columns(service):
 def test_too_many_series_are_an_error(service):
     """Each costs money."""
     rows = [(f"m{n}", 1.0, NOW, "a", "x.log") for n in range(11)]
-    Wire(service)
+    Metrics(service)
     with pytest.raises(SinkError, match=r"more than 10 metrics.*max-series="):
         write(open_sink("cloudwatch:?max-series=10", table(rows).schema), rows)
 
@@ -302,7 +265,7 @@ def test_too_many_series_are_an_error(service):
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
 def test_what_is_refused_for_good_is_an_error(service, code):
     """At once; nothing is halved."""
-    wire = Wire(service, *[lambda _: code] * 9)
+    wire = Metrics(service, *[lambda _: code] * 9)
     rows = [("loss", 1.0, NOW, "a", "x.log")]
     with pytest.raises(SinkError, match="cloudwatch:/aws"):
         write(open_sink("cloudwatch:", table(rows).schema), rows)
@@ -343,7 +306,7 @@ def test_the_command_sends_and_warns(service, tmp_path):
     stamp = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
     log = tmp_path / "a.log"
     log.write_text(f"{stamp} loss=1\n{stamp} loss=2\nloss=3\n")
-    wire = Wire(service)
+    wire = Metrics(service)
     common = [str(log), "-m", r"loss=loss=(\d)", "-o", "cloudwatch:"]
     done = run("scan", *common, "-o", str(tmp_path / "a.jsonl"))
     assert done.returncode == 0, done.stderr

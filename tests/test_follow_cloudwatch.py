@@ -16,25 +16,13 @@ import pytest
 from metricsieve.exceptions import SourceError, SourceWarning, StateError
 from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
 from program import PROGRAM, run
-from test_cloudwatch_logs import DCG, GROUP, LOSS, NOW, Service, error, make_job, put
+from servers import GROUP
+from test_cloudwatch_logs import DCG, LOSS, NOW, Service, error, make_job, put
 
 KILLS = int(os.environ.get("METRICSIEVE_LOG_KILLS", "3"))
+pytestmark = pytest.mark.usefixtures("no_quota")
 QUICK = {"poll": 0.0, "rotate_wait": 0.0}
 COLUMNS = ["value", "timestamp", "job", "host", "line", "offset"]
-
-
-@pytest.fixture(autouse=True)
-def no_quota(monkeypatch):
-    """These servers have none."""
-    monkeypatch.setattr("metricsieve.sources.cloudwatch_logs.CALLS_A_SECOND", 1000.0)
-
-
-@pytest.fixture
-def logs(aws):
-    """The client of CloudWatch Logs, with SageMaker's group."""
-    client = aws("logs")
-    client.create_log_group(logGroupName=GROUP)
-    return client
 
 
 def add(logs, stream, messages, start):

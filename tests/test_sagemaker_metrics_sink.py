@@ -44,13 +44,6 @@ class Wire:
         return request.send(200, json.dumps({"Errors": failed}).encode())
 
 
-@pytest.fixture
-def service(fault_server, aws, monkeypatch):
-    """The fault server in the place of AWS."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", fault_server.url)
-    return fault_server
-
-
 def write(rows, options=""):
     """All of them, and the end."""
     points = table(rows)
