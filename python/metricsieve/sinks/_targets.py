@@ -253,7 +253,9 @@ def is_whole(target: str) -> bool:
         (True, False, False)
     """
     url = target_of(target)
-    return url is not None and url.scheme in _WHOLE and url.rest != "-"
+    if url is None or url.scheme not in _WHOLE:
+        return False
+    return url.rest != "-" and not (url.scheme == "emf" and url.rest.startswith("cloudwatch-logs:"))
 
 
 def deliver(
