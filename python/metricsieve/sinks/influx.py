@@ -79,7 +79,7 @@ class InfluxSink(LineSink):
             SinkError: the file cannot be written.
         """
         lines = []
-        for point in self.points(batch, finite=True):
+        for point in self._points.of(batch, finite=True):
             tags = [("metric", point.metric), *point.tags]
             told = [f"{n.translate(_TAG)}={v.translate(_TAG)}" for n, v in tags if v]
             series = ",".join([self._measurement, *told])

@@ -67,8 +67,8 @@ class OpenMetricsSink(LineSink):
 
     def __init__(self, path: str, schema: pa.Schema, *, dead_letters: str | None = None) -> None:
         super().__init__(path, schema, "OpenMetrics", dead_letters)
-        self._points: dict[str, dict[str, dict[int, float]]] = {}
-        self._labels = _label_names(self._tags)
+        self._series: dict[str, dict[str, dict[int, float]]] = {}
+        self._labels = _label_names(self._points.tags)
         self._doubled = 0
 
     @property
@@ -82,24 +82,23 @@ class OpenMetricsSink(LineSink):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Gather points."""
-        for point in self.points(batch, finite=False):
+        for point in self._points.of(batch):
             family = _UNFIT.sub("_", point.metric)
             family = f"_{family}" if family[:1].isdigit() or not family else family
             labels = {"metric": point.metric}
             labels |= {self._labels[name]: value for name, value in point.tags if value}
             told = ",".join(f'{name}="{value.translate(_QUOTE)}"' for name, value in labels.items())
             if "\r" in told:
-                row = {"metric": point.metric, "value": point.value, "timestamp": point.micros}
-                self._letters.add("a label holds a carriage return", {**row, **dict(point.tags)})
+                self._letters.add("a label holds a carriage return", point.row)
                 continue
-            times = self._points.setdefault(family, {}).setdefault(told, {})
+            times = self._series.setdefault(family, {}).setdefault(told, {})
             millis = point.micros // 1000
             self._doubled += millis in times
             times[millis] = point.value
 
     def close(self) -> None:
         """Write everything, and give the file its name."""
-        for family, series in sorted(self._points.items()):
+        for family, series in sorted(self._series.items()):
             self.put(f"# TYPE {family} gauge\n")
             for labels, times in sorted(series.items()):
                 lines = [
