@@ -41,6 +41,7 @@ _SCHEMES = {
     "influx": "influx",
     "openmetrics": "openmetrics",
     "mlflow": "mlflow",
+    "otlp": "otlp",
     "sagemaker-metrics": "sagemaker_metrics",
     "tensorboard": "tensorboard",
 }
