@@ -131,7 +131,9 @@ def test_names_that_mlflow_does_not_take_are_changed_and_told(store):
     assert read(store) == {
         'it\'s "a" %': {key: [(0, millis(START), "1.0")] for key in ("acc_", "acc__2", "ok:/ -._")}
     }
-    assert sink.notes == ["MLflow: 2 names changed, it does not take some characters: acc% is acc_"]
+    assert sink.notes == [
+        "MLflow: 2 names changed, it does not take them as they are: acc% is acc_"
+    ]
     assert write(store, table(rows)).logged == 0
 
 

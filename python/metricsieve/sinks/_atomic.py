@@ -76,6 +76,7 @@ class AtomicFile(io.RawIOBase):
         self._replace = replace
         self._temporary: str | None = None
         self._file: io.BufferedWriter | None = None
+        self._sealed = False
         with sink_errors(self.path):
             self._file = open(self._open(), "wb")  # noqa: SIM115 - lives as long as the sink
 
@@ -111,8 +112,8 @@ class AtomicFile(io.RawIOBase):
             with sink_errors(self.path):
                 self._file.flush()
 
-    def commit(self) -> None:
-        """Flush, fsync, and rename to the target; on an error nothing is left behind."""
+    def seal(self) -> None:
+        """Flush, fsync and close; `commit` only renames then. Many sealed files cost no handles."""
         file = self._open_file()
         try:
             with sink_errors(self.path):
@@ -121,11 +122,23 @@ class AtomicFile(io.RawIOBase):
                     os.fchmod(file.fileno(), 0o666 & ~_umask())
                     os.fsync(file.fileno())
                 file.close()
-                self._publish()
         except BaseException:
             self.abort()
             raise
         self._file = None
+        self._sealed = True
+
+    def commit(self) -> None:
+        """Seal, and rename to the target; on an error nothing is left behind."""
+        if not self._sealed:
+            self.seal()
+        try:
+            with sink_errors(self.path):
+                self._publish()
+        except BaseException:
+            self.abort()
+            raise
+        self._sealed = False
 
     def _publish(self) -> None:
         if self._temporary is None:

@@ -1,14 +1,14 @@
 """Points gathered as runs with steps, as experiment trackers want them.
 
-Principal type: `Runs`: rows in, and for each run its points by step. `tensorboard` and `mlflow`
-write what it gives. Trackers know runs, metrics and whole steps; a template says what a run is.
+Principal type: `Runs`: rows in, and for each run its points by step. The sinks of trackers write
+what it gives. Trackers know runs, metrics and whole steps; a template says what a run is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from metricsieve._context import step_column
 from metricsieve.sinks._template import Template
@@ -16,7 +16,27 @@ from metricsieve.sinks._template import Template
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from metricsieve.sinks._targets import Target
+
+OPTIONS = ("step", "run", "tag")
 _FRACTIONS = 1000
+
+
+class Naming(TypedDict):
+    """What is a run, a metric and a step: arguments of `Runs` and of the sinks that have one."""
+
+    step: str | None
+    run: str | None
+    tag: str
+
+
+def naming(target: Target) -> Naming:
+    """The naming in a sink's URL, whose options are `OPTIONS`."""
+    return {
+        "step": target.one("step"),
+        "run": target.one("run"),
+        "tag": target.text("tag", "{metric}"),
+    }
 
 
 class RunPoint(NamedTuple):
@@ -71,6 +91,7 @@ class Runs:
         self._columns = [name for name in schema.names if name in wanted]
         self._points: dict[str, list[tuple[str, Any, int | None, float]]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self._times: dict[str, int] = {}
         self.without_step = self.doubled = 0
         self._is_fractional = self.step is not None and is_floating(schema, self.step)
 
@@ -109,6 +130,17 @@ class Runs:
                 self.doubled += last.pop((tag, whole), None) is not None
                 last[tag, whole] = RunPoint(tag, whole, micros, value)
             yield run, sorted(last.values(), key=lambda point: point.step)
+
+    def dated(self, run: str, points: Iterable[RunPoint]) -> Iterator[tuple[RunPoint, int]]:
+        """Points of a run with times in microseconds, for trackers that want one of each.
+
+        A point without a time has that of the point before it in its run, also of those that were
+        dated earlier, or 1970.
+        """
+        for point in points:
+            if point.micros is not None:
+                self._times[run] = point.micros
+            yield point, self._times.get(run, 0)
 
     @property
     def notes(self) -> list[str]:

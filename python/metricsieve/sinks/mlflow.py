@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from metricsieve._text import shorten
 from metricsieve.exceptions import SinkError
-from metricsieve.sinks._runs import RunPoint, Runs
+from metricsieve.sinks._names import Names
+from metricsieve.sinks._runs import OPTIONS, RunPoint, Runs, naming
 from metricsieve.sources._remote import without_secrets
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from metricsieve.sinks._targets import Target
 
-_OPTIONS = ("experiment", "step", "run", "tag")
 EXPERIMENT = "metricsieve"
 RUN_TAG = "metricsieve.run"
 DEFINITIONS_TAG = "metricsieve.definitions"
@@ -40,7 +40,7 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS)
+    target.only("experiment", *OPTIONS)
 
 
 def open_url(target: Target, schema: pa.Schema) -> MlflowSink:
@@ -49,9 +49,7 @@ def open_url(target: Target, schema: pa.Schema) -> MlflowSink:
         target.rest or None,
         schema,
         experiment=target.text("experiment", EXPERIMENT),
-        step=target.one("step"),
-        run=target.one("run"),
-        tag=target.text("tag", "{metric}"),
+        **naming(target),
     )
 
 
@@ -109,8 +107,7 @@ class MlflowSink:
         self.path = f"mlflow:{uri or ''}"
         self._definitions = (schema.metadata or {}).get(b"metricsieve.definitions", b"").decode()
         self._open: dict[str, tuple[str, _Known]] = {}
-        self._times: dict[str, int] = {}
-        self._names: dict[str, str] = {}
+        self._names = Names(lambda tag: _UNFIT.sub("_", tag), _MAX_NAME)
         self.logged = self.known = 0
         with _errors(self.path):
             self._client = MlflowClient(tracking_uri=uri)
@@ -122,15 +119,7 @@ class MlflowSink:
     @property
     def notes(self) -> list[str]:
         """What was done with some points."""
-        found = [f"MLflow: {note}" for note in self._runs.notes]
-        renamed = [(old, new) for old, new in self._names.items() if old != new]
-        if renamed:
-            old, new = renamed[0]
-            count = f"{len(renamed)} name{'' if len(renamed) == 1 else 's'}"
-            found.append(
-                f"MLflow: {count} changed, it does not take some characters: {old} is {new}"
-            )
-        return found
+        return [f"MLflow: {note}" for note in (*self._runs.notes, *self._names.notes)]
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Gather points."""
@@ -175,11 +164,9 @@ class MlflowSink:
 
     def _log(self, name: str, points: list[RunPoint]) -> None:
         run, known = self._open[name]
-        time = self._times.get(name, 0)
         metrics = []
-        for point in points:
-            time = time if point.micros is None else point.micros // 1000
-            key = self._name(point.tag)
+        for point, micros in self._runs.dated(name, points):
+            key, time = self._names[point.tag], micros // 1000
             if known and (key, point.step, time, repr(_stored(point.value))) in known:
                 self.known += 1
                 continue
@@ -191,18 +178,6 @@ class MlflowSink:
         if metrics:
             self._client.log_batch(run, metrics)
             self.logged += len(metrics)
-        self._times[name] = time
-
-    def _name(self, tag: str) -> str:
-        """A name that MLflow takes, another one for each tag."""
-        if tag not in self._names:
-            name = base = _UNFIT.sub("_", tag)[:_MAX_NAME]
-            number = 1
-            while name in self._names.values():
-                number += 1
-                name = f"{base[: _MAX_NAME - 8]}_{number}"
-            self._names[tag] = name
-        return self._names[tag]
 
 
 def _stored(value: float) -> float:

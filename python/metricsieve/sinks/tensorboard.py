@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from metricsieve.sinks._atomic import sink_errors
-from metricsieve.sinks._runs import RunPoint, Runs
+from metricsieve.sinks._runs import OPTIONS, RunPoint, Runs, naming
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from metricsieve.sinks._targets import Target
 
-_OPTIONS = ("step", "run", "tag")
 # TensorBoard reads files with `tfevents` in their names; by name, live ones come behind it.
 _NAME = "events.out.tfevents.0000000000.metricsieve"
 
@@ -32,20 +31,14 @@ def check(target: Target) -> None:
     Raises:
         ValueError: the message says which.
     """
-    target.only(*_OPTIONS)
+    target.only(*OPTIONS)
     if not target.rest:
         raise ValueError("tensorboard: needs a directory, such as tensorboard:runs")
 
 
 def open_url(target: Target, schema: pa.Schema) -> TensorBoardSink:
     """The sink of a URL."""
-    return TensorBoardSink(
-        target.rest,
-        schema,
-        step=target.one("step"),
-        run=target.one("run"),
-        tag=target.text("tag", "{metric}"),
-    )
+    return TensorBoardSink(target.rest, schema, **naming(target))
 
 
 class TensorBoardSink:
@@ -103,7 +96,6 @@ class TensorBoardSink:
         self._runs = Runs(schema, step=step, run=run, tag=tag)
         self._directory = directory
         self._live: dict[str, Any] = {}
-        self._times: dict[str, float] = {}
         self._temporary: list[str] = []
         with sink_errors(directory):
             os.makedirs(directory, exist_ok=True)
@@ -180,13 +172,10 @@ class TensorBoardSink:
     def _put(self, writer: Any, run: str, points: list[RunPoint]) -> None:
         event = self._event()
         scalar = event.summary.value.add()
-        time = self._times.get(run, 0.0)
-        for point in points:
-            time = time if point.micros is None else point.micros / 1e6
-            event.wall_time, event.step = time, point.step
+        for point, micros in self._runs.dated(run, points):
+            event.wall_time, event.step = micros / 1e6, point.step
             scalar.tag, scalar.simple_value = point.tag, _float32(point.value)
             writer.write(event.SerializeToString())
-        self._times[run] = time
 
 
 def _float32(value: float) -> float:
