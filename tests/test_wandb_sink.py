@@ -1,0 +1,261 @@
+"""Offline runs of Weights & Biases, read back by W&B's own reader, which is a program in Go."""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import metricsieve as ms
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metricsieve.exceptions import SinkError, SinkWarning
+from metricsieve.sinks import open_sink
+from program import run
+from test_tensorboard_sink import ROWS, START, table
+
+wandb_util = pytest.importorskip("wandb.util")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def inspect(file):
+    """The records of a file as `wandb leet inspect --json` prints them."""
+    command = [wandb_util.get_core_path(), "leet", "inspect", "--json", "--no-observability"]
+    command += ["--run-file", str(file), str(file.parent.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    # Of -0.0 the reader makes -0, which is no int.
+    return [json.loads(line, parse_int=float) for line in done.stdout.splitlines()]
+
+
+def read(directory):
+    """`{run: {step: (microseconds, {name: value})}}`, and the records of each run."""
+    found, records = {}, {}
+    for file in sorted(Path(directory).glob("offline-run-*/*.wandb")):
+        lines = inspect(file)
+        about = next(line["run"] for line in lines if line["type"] == "run")
+        name = about["display_name"]
+        assert name not in found, "a run is there once"
+        assert file.parent.name.endswith(f"-{about['run_id']}")
+        assert file.name == f"run-{about['run_id']}.wandb"
+        found[name], records[name] = {}, lines
+        for line in lines:
+            if line["type"] == "history":
+                items = line["history"]["item"]
+                step = items.pop("_step")
+                assert step == line["history"]["step"].get("num", 0)
+                assert step > max(found[name], default=-1), "steps rise"
+                micros = round(items.pop("_timestamp") * 1e6)
+                items.pop("_runtime")
+                values = {key: repr(float(value)) for key, value in items.items()}
+                found[name][step] = (micros, values)
+    return found, records
+
+
+def write(directory, points, options=""):
+    """All of them in several batches, and the end."""
+    sink = open_sink(f"wandb:{directory}{options}", points.schema)
+    for batch in points.to_batches(max_chunksize=5):
+        sink.write(batch)
+    sink.close()
+    return sink
+
+
+def micros(time):
+    """Microseconds since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def expected(rows):
+    """What the rules say, in plain Python."""
+    runs = {}
+    for metric, value, time, job, step in rows:
+        if value is not None and step is not None:
+            points = runs.setdefault(job or "x.log", {})
+            points.pop((metric, step), None)
+            points[metric, step] = (value, time)
+    found = {}
+    for name, points in runs.items():
+        last, steps = 0, {}
+        for (metric, step), (value, time) in sorted(points.items(), key=lambda one: one[0][1]):
+            last = last if time is None else micros(time)
+            _, values = steps.get(step, (0, {}))
+            steps[step] = (last, values | {metric: repr(float(value))})
+        found[name] = steps
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=st.lists(ROWS, min_size=1, max_size=30))
+def test_each_run_has_its_points_by_step(tmp_path_factory, rows):
+    """Whatever their order; NaN, infinities and times as they are."""
+    directory = tmp_path_factory.mktemp("runs")
+    write(directory, table(rows))
+    assert read(directory)[0] == expected(rows)
+
+
+def test_an_offline_run_equals_the_scans_table(tmp_path):
+    """Every point of a log with times, written by the command; `wandb sync` finds the run."""
+    log, runs = tmp_path / "a.log", tmp_path / "runs"
+    times = [(START + timedelta(milliseconds=250 * n)).isoformat() for n in range(2_000)]
+    lines = [
+        f"{time} algo-1 step {n}: loss={1 / (n + 3)!r}" + f" acc={n / 7!r}" * (n % 10 == 0)
+        for n, time in enumerate(times)
+    ]
+    log.write_text("\n".join(lines) + "\n")
+    definitions = {"train:loss": r"loss=(\S+)", "acc": r"acc=(\S+)"}
+    points = ms.scan(str(log), definitions, context={"step": r"step (\d+)"}).read_all().to_pylist()
+    names = ("metric", "value", "timestamp", "source", "step")
+    rows = [tuple(row[name] for name in names) for row in points]
+    assert len(rows) == 2_200 and not any(None in row for row in rows)
+    arguments = [one for pair in definitions.items() for one in ("-m", "=".join(pair))]
+    output = f"wandb:{runs}?project=mine&entity=me"
+    done = run("scan", str(log), *arguments, "-c", r"step=step (\d+)", "-o", output)
+    assert done.returncode == 0, done.stderr
+    found, records = read(runs)
+    assert found == expected(rows)
+    ((name, (_, about, *_, summary, end)),) = records.items()
+    about = about["run"]
+    assert (about["project"], about["entity"], about["tags"]) == ("mine", "me", ["metricsieve"])
+    assert about["start_time"] == "2026-11-25T10:00:00Z"
+    assert about["config"]["update"]["metricsieve"]["run"] == name == rows[0][3]
+    last = {name: value for name, value, *_ in rows}
+    values = summary["summary"]["update"]
+    assert {name: values[name] for name in last} == last
+    assert (values["_step"], values["_runtime"]) == (1999, 1999 / 4)
+    assert (end["type"], end["exit"]) == ("exit", {"exit_code": 0, "runtime": 499})
+    (home,) = runs.iterdir()
+    assert home.name.startswith("offline-run-20261125_100000-")
+    command = [sys.executable, "-m", "wandb", "sync", "--dry-run", str(home)]
+    assert "Would sync 1 run(s)" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def test_writing_again_replaces_the_run_and_the_same_points_leave_it(tmp_path):
+    """Also those with an earlier time; W&B's mark of an upload stays where nothing changed."""
+    rows = [("loss", float(n), START + timedelta(seconds=n), "a", n) for n in range(3_000)]
+    write(tmp_path, table(rows))
+    (file,) = tmp_path.glob("*/*.wandb")
+    mark, before = Path(f"{file}.synced"), file.stat()
+    mark.touch()
+    write(tmp_path, table(rows[::-1]))
+    assert file.stat() == before and mark.exists()
+    earlier = [("loss", 1.5, START - timedelta(days=1), "a", 0), *rows[7:]]
+    write(tmp_path, table(earlier))
+    assert read(tmp_path)[0] == expected(earlier)
+    assert list(tmp_path.glob("*/*")) == [file]
+
+
+def test_records_of_any_length_are_read(tmp_path):
+    """Around the blocks of 32 KiB, and over several of them."""
+    rows = [("x" * length, 0.5, START, f"run{length}", 0) for length in range(32_400, 32_700, 7)]
+    rows += [(f"{n}" * 997, float(n), START, "wide", 0) for n in range(200)]
+    write(tmp_path, table(rows))
+    assert read(tmp_path)[0] == expected(rows)
+
+
+def test_times_of_a_step_names_of_wandb_and_steps_below_0(tmp_path):
+    """What a row cannot hold is told."""
+    rows = [
+        ("_step", 1.0, START, "a", 0),
+        ("metric_step", 2.0, START + timedelta(seconds=9), "a", 0),
+        ("loss", 3.0, None, "a", 0),
+        ("loss", 4.0, START, "a", -1),
+        ("_own", math.nan, None, "b/\u00e9", 2),
+    ]
+    sink = write(tmp_path, table(rows))
+    at = micros(START) + 9_000_000
+    assert read(tmp_path)[0] == {
+        "a": {0: (at, {"metric_step": "1.0", "metric_step_2": "2.0", "loss": "3.0"})},
+        "b/\u00e9": {2: (0, {"_own": "nan"})},
+    }
+    assert sink.notes == [
+        "W&B: 2 names changed, it does not take them as they are: _step is metric_step",
+        "W&B: 1 points have a step below 0 and were left out",
+        "W&B: 1 points have the time of the last one of their step, as a row has one",
+    ]
+
+
+def test_a_failure_leaves_the_runs_as_they_were(tmp_path):
+    """And no half of a file, nor its directory."""
+    rows = [("loss", 1.0, START, "a", 0)]
+    write(tmp_path, table(rows))
+    before = sorted(tmp_path.rglob("*"))
+    more = table([("loss", 9.0, START, name, 0) for name in ("a", "b", "c")])
+    sink = open_sink(f"wandb:{tmp_path}", more.schema)
+    sink.write(more.to_batches()[0])
+    sink.abort()
+    assert sorted(tmp_path.rglob("*")) == before
+    sink = open_sink(f"wandb:{tmp_path}", more.schema)
+    sink.write(more.to_batches()[0])
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises(SinkError, match="File too large"):
+            sink.close()
+        sink.abort()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert read(tmp_path)[0] == expected(rows)
+
+
+@pytest.mark.parametrize("has_steps", [True, False])
+def test_follow_writes_at_each_commit_and_goes_on_after_a_restart(tmp_path, has_steps):
+    """With what the file of the run has; without steps, behind it."""
+    log, runs = tmp_path / "a.log", tmp_path / "runs"
+    arguments = ["follow", str(log), "-m", r"loss=loss=(\d)", "-m", r"acc=acc=(\d)"]
+    arguments += ["-c", r"step=step (\d+)"] * has_steps
+    arguments += ["-o", f"wandb:{runs}?run=mine", "--state", str(tmp_path / "state")]
+    arguments += ["--until-idle", "0.2", "--poll", "0.05", "--commit-every", "0"]
+    for start in (0, 5):
+        with open(log, "a") as file:
+            file.write("".join(f"step {n} loss={n}\n" for n in range(start, start + 5)))
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+    with open(log, "a") as file:
+        file.write("step 9 acc=1\n")
+    assert run(*arguments).returncode == 0
+    told = {n: {"loss": repr(float(n))} for n in range(10)}
+    told[9 if has_steps else 0]["acc"] = "1.0"
+    found = {step: values for step, (_, values) in read(runs)[0]["mine"].items()}
+    assert found == told
+
+
+def test_a_follower_does_not_go_on_with_a_damaged_file(tmp_path):
+    """It says what to do, and leaves the file."""
+    points = table([("loss", float(n), START, "a", n) for n in range(9)])
+    write(tmp_path, points)
+    (file,) = tmp_path.glob("*/*.wandb")
+    whole = file.read_bytes()
+    for broken in (whole[:-1], whole[:90] + b"\0" + whole[91:], b"text"):
+        file.write_bytes(broken)
+        sink = open_sink(f"wandb:{tmp_path}", points.schema)
+        sink.write(points.to_batches()[0])
+        with pytest.raises(SinkError, match="move it away"):
+            sink.flush()
+        sink.abort()
+        assert file.read_bytes() == broken
+
+
+def test_what_makes_no_sense_says_what_does(tmp_path):
+    """Before anything is read."""
+    scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
+    for url, message in (
+        ("wandb:", "needs a directory"),
+        ("wandb:x?name=1", "has no option name="),
+        ("wandb:x?project=a/b", "in the name of a project"),
+        (f"wandb:{tmp_path}?step=metric", "holds no numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_sink(url, scan.schema)
+
+
+def test_points_without_a_step_are_left_out_and_counted(tmp_path):
+    """A row before the first epoch."""
+    scan = ms.scan(b"loss=1\nEpoch 2\nloss=2", {"loss": "loss=(.)"}, context={"epoch": "h (.)"})
+    with pytest.warns(SinkWarning, match="W&B: 1 points have no epoch"):
+        scan.write(f"wandb:{tmp_path}")
+    assert read(tmp_path)[0] == {"<bytes:0>": {2: (0, {"loss": "2.0"})}}
