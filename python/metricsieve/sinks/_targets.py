@@ -44,6 +44,7 @@ _SCHEMES = {
     "otlp": "otlp",
     "sagemaker-metrics": "sagemaker_metrics",
     "tensorboard": "tensorboard",
+    "trackio": "trackio",
     "wandb": "wandb",
 }
 # Those of them that write a file as a whole, at the end.
