@@ -133,6 +133,16 @@ def test_a_run_is_tagged_and_more_points_join_it(project):
     assert found.config["metricsieve"]["run"] == "a"
 
 
+def test_points_that_differ_in_their_times_alone_are_two(project):
+    """As those of two attempts at a job; without a time they are one, whatever came before."""
+    times = (START, START + timedelta(days=1))
+    for time in times:
+        write(project, table([("loss", 1.0, time, "a", 0), ("acc", 2.0, None, "a", 0)]))
+    assert read(project) == {
+        "a": {"loss": [(0, time, "1.0") for time in times], "acc": [(0, START, "2.0")]}
+    }
+
+
 def test_names_of_trackio_are_changed_and_told(project):
     """As `trackio.log` changes them."""
     rows = [(name, 1.0, START, "a", 0) for name in ("step", "__step", "train/loss é")]

@@ -1,7 +1,9 @@
 """Offline runs of Weights & Biases, read back by W&B's own reader, which is a program in Go."""
 
+import gzip
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
+from servers import FaultServer
 from test_tensorboard_sink import ROWS, START, table
 
 wandb_util = pytest.importorskip("wandb.util")
@@ -98,7 +101,7 @@ def test_each_run_has_its_points_by_step(tmp_path_factory, rows):
 
 
 def test_an_offline_run_equals_the_scans_table(tmp_path):
-    """Every point of a log with times, written by the command; `wandb sync` finds the run."""
+    """Every point of a log with times, written by the command."""
     log, runs = tmp_path / "a.log", tmp_path / "runs"
     times = [(START + timedelta(milliseconds=250 * n)).isoformat() for n in range(2_000)]
     lines = [
@@ -129,8 +132,54 @@ def test_an_offline_run_equals_the_scans_table(tmp_path):
     assert (end["type"], end["exit"]) == ("exit", {"exit_code": 0, "runtime": 499})
     (home,) = runs.iterdir()
     assert home.name.startswith("offline-run-20261125_100000-")
-    command = [sys.executable, "-m", "wandb", "sync", "--dry-run", str(home)]
-    assert "Would sync 1 run(s)" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def sync(server, directory, home):
+    """What `wandb sync` says, and the rows of history that it uploads, by their number."""
+    bucket = {"id": "x", "project": {"name": "metricsieve", "entity": {"name": "me"}}}
+    answer = json.dumps({"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}})
+    rows = {}
+
+    def take(request):
+        if request.path.endswith("/file_stream"):
+            is_packed = request.headers.get("Content-Encoding") == "gzip"
+            body = json.loads(gzip.decompress(request.body) if is_packed else request.body)
+            history = body.get("files", {}).get("wandb-history.jsonl", {"content": []})
+            for number, line in enumerate(history["content"], history.get("offset", 0)):
+                rows[number] = json.loads(line)
+        request.send(200, answer.encode())
+
+    server.answer = take
+    environment = os.environ | {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40}
+    environment |= {"WANDB_ERROR_REPORTING": "false", "HOME": str(home)}
+    command = [sys.executable, "-m", "wandb", "sync", str(directory)]
+    done = subprocess.run(
+        command, env=environment, cwd=home, capture_output=True, text=True, check=True
+    )
+    return done.stderr, rows
+
+
+def test_wandb_uploads_what_is_there_and_again_what_changed(tmp_path):
+    """W&B's own client, to a server that takes everything; from the first row each time."""
+    runs = tmp_path / "runs"
+    points = [("loss", n / 7, START + timedelta(seconds=n), "a", 2 * n) for n in range(50)]
+    with FaultServer() as server:
+        for count in (50, 40):
+            write(runs, table(points[:count]))
+            told, rows = sync(server, runs, tmp_path)
+            assert "Finished syncing" in told
+            assert rows == {
+                number: {
+                    "_step": step,
+                    "_timestamp": micros(time) / 1e6,
+                    "_runtime": float(number),
+                    "loss": value,
+                }
+                for number, (_, value, time, _, step) in enumerate(points[:count])
+            }
+        write(runs, table(points[:40]))
+        told, rows = sync(server, runs, tmp_path)
+        assert "Skipped 1 synced run(s)" in told and rows == {}
 
 
 def test_writing_again_replaces_the_run_and_the_same_points_leave_it(tmp_path):
