@@ -562,6 +562,24 @@ def test_files_that_are_written_whole_need_no_state(log):
             follow(str(log), sinks=whole, state=log.parent / "state")
 
 
+@pytest.mark.parametrize("url", ["influx:{}/a.lp", "openmetrics:{}/a.jsonl", "delta:{}/t/"])
+def test_urls_that_are_written_whole_need_no_state(log, url):
+    """Whatever their end looks like."""
+    log.write_bytes(b"loss=1\n")
+    with pytest.raises(ValueError, match="written whole"):
+        follow(str(log), sinks=url.format(log.parent), state=log.parent / "state")
+    assert [path.name for path in log.parent.iterdir()] == [log.name]
+
+
+def test_an_url_is_no_path(log):
+    """Not even one that ends like a file of JSON lines."""
+    log.write_bytes(b"loss=1\n")
+    letters = log.parent / "lost.jsonl"
+    follow(str(log), sinks=f"influx:{log.parent}/a.lp?dead-letters={letters}").run()
+    assert (log.parent / "a.lp").read_text() == ""  # a point without a time is none there
+    assert [json.loads(line)["reason"] for line in letters.read_text().splitlines()] == ["no time"]
+
+
 def test_streams_into_parts_never_collide(tmp_path):
     """Each run is a generation of its own."""
     for number in range(3):

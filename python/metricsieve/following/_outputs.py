@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from metricsieve.following._parts import PartsOutput
-from metricsieve.sinks import Sink, check_target, is_directory, is_url, is_whole, open_sink, warn_of
+from metricsieve.sinks import (
+    Sink,
+    check_target,
+    is_directory,
+    is_url,
+    is_written_at_end,
+    open_sink,
+    warn_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,7 +160,7 @@ def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
     """Refuse outputs that cannot work, before anything is opened.
 
     Raises:
-        ValueError: an unknown suffix, or a file that is written whole together with a state.
+        ValueError: an unknown suffix, or an output that is written whole together with a state.
         TypeError: neither a path nor a sink.
     """
     for sink in sinks:
@@ -163,14 +171,16 @@ def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
         if is_directory(sink):
             continue
         check_target(sink)
-        text = os.fspath(sink)
-        if is_url(text) and not is_whole(text):
-            continue
-        if has_state and text != "-" and Path(text).suffix.lower() not in _APPENDED:
+        if has_state and is_written_at_end(sink) and not _is_appended(sink):
             raise ValueError(
-                f"{text} is written whole, at the end, so a restart cannot go on with it: use a "
-                f"directory ('points/', Parquet parts), a .jsonl file, or no state"
+                f"{os.fspath(sink)} is written whole, at the end, so a restart cannot go on "
+                "with it: use a directory ('points/', Parquet parts), a .jsonl file, or no state"
             )
+
+
+def _is_appended(sink: str | os.PathLike[str]) -> bool:
+    """Whether a target is a file of JSON lines."""
+    return not is_url(os.fspath(sink)) and Path(sink).suffix.lower() in _APPENDED
 
 
 def open_outputs(
@@ -199,6 +209,6 @@ def _open(sink: Any, schema: pa.Schema, definitions: str, state: State | None) -
     text = os.fspath(sink)
     if is_directory(sink):
         return PartsOutput(text, schema, definitions)
-    if Path(text).suffix.lower() in _APPENDED:
+    if _is_appended(text):
         return AppendOutput(text, schema, state)
     return SinkOutput(open_sink(text, schema), buffered=text != "-" and not is_url(text))

@@ -11,7 +11,7 @@ from metricsieve.sinks._targets import (
     deliver,
     is_directory,
     is_url,
-    is_whole,
+    is_written_at_end,
     open_sink,
     target_of,
 )
@@ -24,7 +24,7 @@ __all__ = [
     "deliver",
     "is_directory",
     "is_url",
-    "is_whole",
+    "is_written_at_end",
     "open_sink",
     "target_of",
     "warn_of",

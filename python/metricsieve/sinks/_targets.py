@@ -47,8 +47,9 @@ _SCHEMES = {
     "trackio": "trackio",
     "wandb": "wandb",
 }
-# Those of them that write a file as a whole, at the end.
-_WHOLE = ("emf", "influx", "openmetrics")
+# Those of which nothing is there before their end, and those that stdout gets at once all the same.
+_AT_END = ("delta", "emf", "influx", "openmetrics")
+_AT_ONCE_ON_STDOUT = ("emf", "influx")
 ENTRY_POINTS = "metricsieve.sinks"
 _SPELLING = re.compile(r"([a-z][a-z0-9+-]*):(?!\\)")
 
@@ -229,13 +230,15 @@ def is_directory(target: object) -> bool:
     """Whether a target is a directory of parts.
 
     Example:
-        >>> is_directory("points/"), is_directory("points.parquet")
-        (True, False)
+        >>> is_directory("points/"), is_directory("points.parquet"), is_directory("delta:points/")
+        (True, False, False)
     """
     if not isinstance(target, (str, os.PathLike)):
         return False
     text = os.fspath(target)
-    return text != "-" and (text.endswith(os.sep) or os.path.isdir(text))
+    if text == "-" or is_url(text):
+        return False
+    return text.endswith(os.sep) or os.path.isdir(text)
 
 
 def is_url(target: object) -> bool:
@@ -248,17 +251,20 @@ def is_url(target: object) -> bool:
     return isinstance(target, str) and target != "-" and target_of(target) is not None
 
 
-def is_whole(target: str) -> bool:
-    """Whether a sink's URL names a file that is written at the end, so that none can go on with it.
+def is_written_at_end(target: str | os.PathLike[str]) -> bool:
+    """Whether nothing of an output is there before its end, so that a crash loses everything.
 
     Example:
-        >>> is_whole("influx:a.lp"), is_whole("influx:-"), is_whole("cloudwatch:")
-        (True, False, False)
+        >>> [is_written_at_end(one) for one in ("points.csv", "influx:a.lp", "cloudwatch:", "-")]
+        [True, True, False, False]
     """
-    url = target_of(target)
-    if url is None or url.scheme not in _WHOLE:
-        return False
-    return url.rest != "-" and not (url.scheme == "emf" and url.rest.startswith("cloudwatch-logs:"))
+    text = os.fspath(target)
+    url = None if text == "-" else target_of(text)
+    if url is None:
+        return text != "-" and not is_directory(text)
+    on_stdout = url.rest == "-" and url.scheme in _AT_ONCE_ON_STDOUT
+    to_a_service = url.scheme == "emf" and url.rest.startswith("cloudwatch-logs:")
+    return url.scheme in _AT_END and not on_stdout and not to_a_service
 
 
 def deliver(
