@@ -1,5 +1,6 @@
 """InfluxDB's line protocol and OpenMetrics, read back by what reads them."""
 
+import json
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -160,6 +161,10 @@ def test_the_command_writes_them_beside_each_other(tmp_path):
     assert "Influx: 1 point not sent, no time" in done.stderr
     assert '"no time"' in letters.read_text()
     assert influx.read_text() == ""
+    log.write_text("2026-11-25T10:00:00Z loss=nan\n")
+    done = run(*common[:-1], r"loss=loss=(\S+)", "-o", f"influx:{influx}?dead-letters={letters}")
+    last = json.loads(letters.read_text().splitlines()[-1], parse_constant=pytest.fail)
+    assert (last["reason"], last["value"]) == ("NaN or infinite", "NaN")
 
 
 @pytest.mark.parametrize("url", ["influx:", "openmetrics:", "openmetrics:x?measurement=y"])

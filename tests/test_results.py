@@ -683,6 +683,13 @@ def test_text_formats_find_out_types_beyond_their_first_rows(tmp_path):
         )
 
 
+def test_lists_and_objects_in_json_are_texts(tmp_path):
+    """A column of somebody else's is no reason to refuse the file."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"metric": "a", "value": 1, "x": [1, 2]}\n')
+    assert ms.wide(path, index=("x",)).to_pylist() == [{"x": "[1, 2]", "a": 1.0}]
+
+
 @pytest.mark.parametrize(
     "name, content, why",
     [

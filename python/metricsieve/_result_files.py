@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metricsieve._json_floats import NO_NUMBERS
 from metricsieve._text import visible
 from metricsieve.exceptions import SourceError
 
@@ -42,7 +43,6 @@ _TYPES: dict[str, Any] = {
     "attempt": pa.int32(),
 }
 _FORMULA = r"^'([=+\-@\t\r])"  # what the CSV sink quotes for spreadsheets
-_NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 
 
 def is_result(path: str | os.PathLike[str]) -> bool:
@@ -266,7 +266,7 @@ def _json_type(cell: object, so_far: Any) -> Any:
         return so_far
     if isinstance(cell, int) and not isinstance(cell, bool):
         return so_far or pa.int64()
-    if isinstance(cell, float) or cell in _NO_NUMBERS:
+    if isinstance(cell, float) or cell in NO_NUMBERS:
         return pa.float64()
     return pa.string()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from metricsieve._json_floats import json_float
 from metricsieve.cli import options
 from metricsieve.cli.common import exit_codes, is_terminal
 from metricsieve.cli.results import Sources, opened, print_tables
@@ -94,10 +94,7 @@ def final(
 
 def _json(entry: dict[str, Any]) -> dict[str, Any]:
     """JSON has no NaN, no infinity and no time: these are texts, as in JSON lines."""
-    value = entry["Value"]
-    if not math.isfinite(value):
-        value = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    told = {**entry, "Value": value}
+    told = {**entry, "Value": json_float(entry["Value"])}
     if "Timestamp" in told:
         told["Timestamp"] = _time(told["Timestamp"])
     return told

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import IO, Any
 
+from metricsieve._json_floats import json_float
 from metricsieve.sinks._atomic import sink_errors
 
 
@@ -45,7 +46,8 @@ class DeadLetters:
         with sink_errors(self._path):
             if self._file is None:
                 self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
-            self._file.write(json.dumps({"reason": reason, **row}, ensure_ascii=False) + "\n")
+            told = {name: _plain(cell) for name, cell in row.items()}
+            self._file.write(json.dumps({"reason": reason, **told}, ensure_ascii=False) + "\n")
 
     def flush(self) -> None:
         """Hand what was taken to the system."""
@@ -74,3 +76,7 @@ class DeadLetters:
         if file is not None and self._path is not None:
             with sink_errors(self._path):
                 file.close()
+
+
+def _plain(cell: object) -> object:
+    return json_float(cell) if isinstance(cell, float) else cell

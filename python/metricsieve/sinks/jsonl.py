@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from metricsieve._json_floats import json_float
 from metricsieve.sinks._append import AppendFile
 from metricsieve.sinks._text_sink import TextSink
 
@@ -104,8 +105,6 @@ def _json_cells(column: Any) -> list[str]:
 
 
 def _json_float(value: float | None) -> str:
-    if value is None:
-        return "null"
-    if math.isfinite(value):
-        return repr(value)
-    return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'
+    if value is not None and math.isfinite(value):
+        return repr(value)  # as json.dumps does, three times as fast
+    return json.dumps(None if value is None else json_float(value))
