@@ -11,6 +11,7 @@ import metricsieve as ms
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -392,11 +393,11 @@ def numbered(rows):
     starts = {}
     numbers = []
     for at, row in enumerate(rows):
-        begun = starts.setdefault(row["source"], [0])
+        begun = starts.setdefault((row["source"], row["job"]), [0])
         before = [
             other["epoch"]
             for other in rows[begun[-1] : at]
-            if (other["source"], other["metric"]) == (row["source"], row["metric"])
+            if all(other[name] == row[name] for name in ("source", "job", "metric"))
             and other["epoch"] is not None
         ]
         if row["epoch"] is not None and before and row["epoch"] < before[-1]:
@@ -417,16 +418,17 @@ def test_attempts_follow_the_rule(given_):
 
 @given(streams)
 def test_the_last_attempt_wins_where_it_logged(given_):
-    """Per source, metric and step; rows without a step stay."""
+    """Per source, job, metric and step; rows without a step stay."""
     rows, *how = given_
     numbers = numbered(rows)
     latest = {}
     for row, number in zip(rows, numbers, strict=True):
-        latest[row["source"], row["metric"], row["epoch"]] = number
+        latest[row["source"], row["job"], row["metric"], row["epoch"]] = number
     expected = [
         row | {"attempt": number}
         for row, number in zip(rows, numbers, strict=True)
-        if row["epoch"] is None or latest[row["source"], row["metric"], row["epoch"]] == number
+        if row["epoch"] is None
+        or latest[row["source"], row["job"], row["metric"], row["epoch"]] == number
     ]
     wanted = listed(expected, pa.field("attempt", pa.int32()))
     assert repr(ms.last_attempt(stream(rows, *how)).to_pylist()) == wanted
@@ -449,6 +451,28 @@ def test_metrics_that_fall_together_are_one_restart():
     kept = ms.last_attempt(table)
     assert kept["step"].to_pylist() == [7, 5, 5, 6, 6]
     assert kept.schema.metadata[b"metricsieve.step"] == b"step"
+
+
+def test_log_streams_of_a_restarted_job_are_one_log():
+    """SageMaker begins a new stream for each host; hosts, and ranks in one log, are apart."""
+    first = b"step 1 loss=4\nstep 2 loss=3\nstep 3 loss=2\n"
+    again = b"step 3 loss=1\nstep 2 loss=2.5\n"
+    streams = {
+        "spot/algo-1-1700000000": first,
+        "spot/algo-1-1700009999": again,
+        "spot/algo-2-1700000000": first,
+        "plain.log": first,
+        "plain-2.log": again[14:],
+        "ranks.log": b"[1,0]<stdout>:step 2 loss=1\n[1,1]<stdout>:step 1 loss=2\n",
+    }
+    table = ms.scan(streams, {"loss": r"loss=(\S+)"}, context={"step": r"step (\d+)"}).read_all()
+    assert ms.attempts(table)["attempt"].to_pylist() == [
+        *(0, 0, 0, 0, 1),
+        *(0, 0, 0, 0, 0, 0, 0, 0, 0),
+    ]
+    kept = ms.last_attempt(table).filter(pc.field("job") == "spot")
+    assert kept["value"].to_pylist() == [4, 2, 1, 2.5, 4, 3, 2]
+    assert ms.attempts(table, by="rank")["attempt"].to_pylist()[-2:] == [0, 0]
 
 
 def test_attempts_refuse_what_they_cannot_number():

@@ -77,7 +77,7 @@ LiveOutput = Annotated[
         metavar="OUT",
         help="DIR/ (Parquet parts), FILE.jsonl (appended), - (JSON lines on stdout), "
         "cloudwatch:NAMESPACE, tensorboard:DIR, mlflow:URI, or .parquet, .arrow, .csv, emf:FILE, "
-        "written whole at the end.",
+        "wide:FILE, written whole at the end.",
     ),
 ]
 State = Annotated[

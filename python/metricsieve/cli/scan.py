@@ -53,7 +53,7 @@ def scan(
             "--output",
             metavar="OUT",
             help="FILE.parquet, .arrow, .csv or .jsonl; DIR/ (Parquet parts, see --resume); - is "
-            "JSON lines on stdout; "
+            "JSON lines on stdout; wide:FILE, a column a metric; "
             "cloudwatch:NAMESPACE, emf:FILE, tensorboard:DIR, mlflow:URI (docs/sinks.md). More "
             "than one may be given.",
         ),

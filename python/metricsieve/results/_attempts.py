@@ -8,13 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metricsieve.results._groups import Groups, group_columns, one_array
+from metricsieve.results._groups import Groups, group_columns, one_array, source_columns
 from metricsieve.results._rows import Rows, open_rows
 
 _COLUMN = "attempt"
+_ORIGIN = ("job", "host", "rank", "source")
 
 
-def attempts(x: Any, step: str | None = None, by: str | Sequence[str] = ("source",)) -> pa.Table:
+def attempts(x: Any, step: str | None = None, by: str | Sequence[str] | None = None) -> pa.Table:
     """All rows, with a column `attempt` that counts restarts from 0.
 
     A job that goes on from a checkpoint repeats steps. A restart is where the step of a metric
@@ -37,7 +38,9 @@ def attempts(x: Any, step: str | None = None, by: str | Sequence[str] = ("source
         step: the step axis; None is the column that the schema's metadata names, else the first
             of `step`, `global_step`, `iteration`, `epoch` and `round`.
         by: columns that tell groups apart. `"job"` is the job where it is known, else the source.
-            Where there is no column `source`, all rows are one group.
+            None is what one process wrote: one job, host and rank, as far as they are known, and
+            one source unless job and host are both known. So the log streams that SageMaker
+            begins when it restarts a job are one group. Without these columns all rows are one.
 
     Returns:
         The rows as they are, with the column `attempt` (int32) at the end.
@@ -61,7 +64,7 @@ def attempts(x: Any, step: str | None = None, by: str | Sequence[str] = ("source
 
 
 def last_attempt(
-    x: Any, step: str | None = None, by: str | Sequence[str] = ("source",)
+    x: Any, step: str | None = None, by: str | Sequence[str] | None = None
 ) -> pa.Table:
     """The rows that no later attempt repeats.
 
@@ -96,23 +99,24 @@ def last_attempt(
 
 
 def _numbered(
-    rows: Rows, step: str | None, by: str | Sequence[str]
+    rows: Rows, step: str | None, by: str | Sequence[str] | None
 ) -> tuple[pa.Table, Groups, Any]:
     """The rows with their attempts, the groups of one metric each, and the steps."""
     axis = rows.needed_step(step)
     kind: Any = rows.schema.field(axis).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise ValueError(f"the step axis {axis!r} holds {kind}, not numbers: name another column")
-    columns = group_columns(rows, by, step=axis)
+    columns = () if by is None else group_columns(rows, by, step=axis)
+    names = [name for name in _ORIGIN if name in rows] if by is None else source_columns(columns)
     table = rows.table()
-    names = dict.fromkeys([*(name for one in columns for name in one.columns), "metric"])
+    names = [*dict.fromkeys([*names, "metric"])]
     batch = pa.RecordBatch.from_arrays(
-        [one_array(table.column(name).unify_dictionaries()) for name in names], names=list(names)
+        [one_array(table.column(name).unify_dictionaries()) for name in names], names=names
     )
     steps = one_array(table.column(axis))
     if pa.types.is_floating(kind):
         steps = pc.if_else(pc.is_nan(steps), pa.scalar(None, kind), steps)
-    outer = [one.of(batch) for one in columns]
+    outer = _processes(batch) if by is None else [one.of(batch) for one in columns]
     groups = Groups([*outer, batch.column("metric")])
     outer_ids = Groups(outer).ids if outer else pa.repeat(pa.scalar(0, pa.int64()), len(steps))
     if _COLUMN not in rows:
@@ -121,6 +125,16 @@ def _numbered(
     elif not pa.types.is_integer(rows.schema.field(_COLUMN).type):
         raise ValueError("the column 'attempt' holds no whole numbers: rename it")
     return table, groups, steps
+
+
+def _processes(batch: Any) -> list[Any]:
+    """What the rows of one process have in common."""
+    found = {name: batch.column(name) for name in _ORIGIN if name in batch.schema.names}
+    if found.keys() >= {"job", "host", "source"}:
+        known = pc.and_(found["job"].is_valid(), found["host"].is_valid())
+        sources = Groups([found["source"]]).ids
+        found["source"] = pc.if_else(known, pa.scalar(None, pa.int64()), sources)
+    return list(found.values())
 
 
 def _attempts(outer: Any, series: Any, steps: Any) -> Any:

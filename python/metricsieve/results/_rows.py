@@ -66,17 +66,25 @@ class Rows:
         Raises:
             ValueError: a row has no metric.
         """
-        wanted = [name for name in dict.fromkeys((*_REQUIRED, *columns)) if name in self]
-        for batch in self._read(wanted):
-            if batch.column("metric").null_count:
-                raise ValueError("a row without a metric's name is no point")
-            plain = pa.RecordBatch.from_arrays(
-                [_usual(name, batch.column(name)) for name in wanted], names=wanted
-            )
-            if plain.column("value").null_count:
-                plain = plain.filter(plain.column("value").is_valid())
+        for batch in self._read(self._wanted(columns)):
+            plain = self.points_of(batch, columns)
             if plain.num_rows:
                 yield plain
+
+    def points_of(self, batch: Any, columns: Sequence[str]) -> Any:
+        """The same of one batch of the schema; it may have no rows."""
+        wanted = self._wanted(columns)
+        if batch.column("metric").null_count:
+            raise ValueError("a row without a metric's name is no point")
+        plain = pa.RecordBatch.from_arrays(
+            [_usual(name, batch.column(name)) for name in wanted], names=wanted
+        )
+        if plain.column("value").null_count:
+            plain = plain.filter(plain.column("value").is_valid())
+        return plain
+
+    def _wanted(self, columns: Sequence[str]) -> list[str]:
+        return [name for name in dict.fromkeys((*_REQUIRED, *columns)) if name in self]
 
     def table(self) -> pa.Table:
         """All rows and columns, as they are."""
@@ -98,8 +106,12 @@ class Rows:
         named = (self.schema.metadata or {}).get(_STEP_KEY, b"").decode(errors="replace")
         return named if named and named in self else step_column(self.schema.names)
 
-    def needed_step(self, given: str | None = None) -> str:
+    def needed_step(self, given: str | None = None, remedy: str = "name a column") -> str:
         """As `step`, where one is needed.
+
+        Args:
+            given: the column that a user named.
+            remedy: what else can be done where there is none.
 
         Raises:
             ValueError: there is none; the message says how to get one.
@@ -109,7 +121,7 @@ class Rows:
             raise ValueError(
                 "there is no step axis: none of the columns is called "
                 f"{', '.join(STEPS)}. Scan with a context column, for example "
-                r"context={'epoch': r'Epoch (\d+)'} or -c 'epoch=Epoch (\d+)', or name a column"
+                r"context={'epoch': r'Epoch (\d+)'} or -c 'epoch=Epoch (\d+)', or " + remedy
             )
         return axis
 

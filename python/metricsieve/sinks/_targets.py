@@ -46,9 +46,10 @@ _SCHEMES = {
     "tensorboard": "tensorboard",
     "trackio": "trackio",
     "wandb": "wandb",
+    "wide": "wide",
 }
 # Those of which nothing is there before their end, and those that stdout gets at once all the same.
-_AT_END = ("delta", "emf", "influx", "openmetrics")
+_AT_END = ("delta", "emf", "influx", "openmetrics", "wide")
 _AT_ONCE_ON_STDOUT = ("emf", "influx")
 ENTRY_POINTS = "metricsieve.sinks"
 _SPELLING = re.compile(r"([a-z][a-z0-9+-]*):(?!\\)")

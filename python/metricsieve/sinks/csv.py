@@ -19,8 +19,8 @@ class CsvSink(ArrowWriterSink):
     """Writes batches to a CSV file with a header; text is plain, never dictionary codes.
 
     A text cell that a spreadsheet would run as a formula (it begins with `= + - @`, TAB or CR)
-    gets an apostrophe in front. Numbers are untouched, NaN is `nan`, infinities `inf` and `-inf`,
-    a null an empty cell.
+    gets an apostrophe in front, and so does such a name of a column. Numbers are untouched, NaN is
+    `nan`, infinities `inf` and `-inf`, a null an empty cell.
 
     Example:
         >>> import pyarrow as pa, pathlib, tempfile
@@ -33,9 +33,13 @@ class CsvSink(ArrowWriterSink):
     """
 
     def _open_writer(self, file: AtomicFile, schema: pa.Schema) -> pyarrow.csv.CSVWriter:
+        import pyarrow as pa
         import pyarrow.csv
 
-        self._plain = plain_schema(schema)
+        names = _guarded(pa.array(schema.names, pa.string())).to_pylist()
+        plain = plain_schema(schema)
+        fields = [field.with_name(name) for field, name in zip(plain, names, strict=True)]
+        self._plain = pa.schema(fields).with_metadata(plain.metadata)
         return pyarrow.csv.CSVWriter(cast(IO[bytes], file), self._plain)
 
     def _adapt(self, batch: pa.RecordBatch) -> pa.RecordBatch:
