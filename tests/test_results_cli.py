@@ -1,5 +1,6 @@
-"""The commands `final` and `summary`."""
+"""The commands that make something of points: `final`, `summary`, `wide` and their like."""
 
+import io
 import json
 import math
 import os
@@ -7,6 +8,7 @@ import pty
 import subprocess
 
 import metricsieve as ms
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,13 +32,13 @@ def logs(tmp_path):
 
 
 def on_terminal(*arguments):
-    """What the program shows on a terminal that is wide enough."""
+    """What the program shows on a terminal; a dumb one is 80 columns wide."""
     ours, theirs = pty.openpty()
     program = subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         stdout=theirs,
         stderr=subprocess.PIPE,
-        env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
+        env={**os.environ, "TERM": "dumb"},
     )
     os.close(theirs)
     shown = b""
@@ -209,7 +211,152 @@ def test_exit_codes_are_those_of_scan(logs):
     assert run("summary", logs / "a.log", logs / "cut.gz", *LOSS, "-q").returncode == 3
 
 
-@pytest.mark.parametrize("command", ["final", "summary"])
+EPOCH = ["-c", r"epoch=epoch (\d)"]
+RESTARTED = """\
+2024-03-01T12:00:00Z epoch 1 loss=4
+2024-03-01T12:00:20Z epoch 2 loss=3
+2024-03-01T12:00:40Z epoch 3 loss=1
+2024-03-01T12:01:20Z epoch 2 loss=3.5
+2024-03-01T12:01:40Z epoch 3 loss=2.5
+"""
+
+
+def rows_of(*arguments):
+    """The values of the JSON lines in a pipe."""
+    done = run(*arguments, "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    return [list(json.loads(line).values()) for line in done.stdout.splitlines()]
+
+
+def test_wide_has_a_column_for_each_metric(logs):
+    """From logs or a result; in a pipe as in files; what gave way is told, and is strict's."""
+    log, long = logs / "a.log", logs / "p.parquet"
+    log.write_text(LOG + "epoch 3 loss=7\n")
+    definitions = {"loss": r"loss=(\S+)", "[b]lr[/b]": r"lr=(\S+)"}
+    ms.scan(log, definitions, context={"epoch": r"h (\d)"}).write(long)
+    files = {logs / "w.csv": pd.read_csv, logs / "w.parquet": pd.read_parquet}
+    given = [part for file in [*files, "-"] for part in ("-o", file)]
+    for source, code in (([log, *LOSS, *EPOCH], 0), ([long, "--strict"], 1)):
+        done = run("wide", *source, *given)
+        told = "warning: 1 point came again with the same job, epoch: the last one counts"
+        assert (done.returncode, told in done.stderr) == (code, True)
+        frames = [read(file) for file, read in files.items()]
+        for frame in (*frames, pd.read_json(io.StringIO(done.stdout), lines=True)):
+            assert frame.columns.tolist() == ["job", "epoch", "loss", "[b]lr[/b]"]
+            assert frame.fillna(-1).to_numpy().tolist() == [
+                [str(log), 1, 0.5, 0.25],
+                [str(log), 2, 0.1, -1],
+                [str(log), 3, 7, -1],
+            ]
+        for file in files:
+            file.unlink()
+
+
+def test_wide_by_other_columns(logs):
+    """One group, several, another axis, none; with wrong ones the error says which there are."""
+    given = ["wide", logs, *LOSS]
+    assert rows_of(*given, *EPOCH, "--by", "") == [
+        [1, 0.75, 0.25],
+        [2, 0.625, None],
+        [3, "NaN", None],
+    ]
+    by = ["--by", "host,source", "--step", "line"]
+    assert [row[0:3:2] for row in rows_of(*given, *by)] == [[None, n] for n in (1, 2, 3, 1, 2)]
+    assert [row[1:3] for row in rows_of(*given, "--step", "point")][3:] == [[1, 0.75], [2, 0.625]]
+    for more, why in (([], "--step point"), (["--step", "steps"], "no column 'steps'")):
+        done = run(*given, *more)
+        assert (done.returncode, why in done.stderr) == (2, True)
+
+
+def test_wide_fits_the_terminal(tmp_path):
+    """Metrics go on below the others, with the axis again; those of other jobs are not there."""
+    (tmp_path / "a.log").write_text("".join(f"m{n:02}=0.123456\n" for n in range(40)))
+    (tmp_path / "b.log").write_text("other=1\n")
+    metrics = [part for n in range(40) for part in ("-m", rf"m{n:02}=m{n:02}=(\S+)")]
+    arguments = ["wide", tmp_path, *metrics, "-m", "other=other=(.)", "--step", "point", "-q"]
+    code, shown = on_terminal(*arguments)
+    lines = shown.splitlines()
+    assert (code, max(map(len, lines)) <= 80) == (0, True)  # which a terminal that can nothing has
+    *headings, last = [line.split() for line in lines if "point" in line]
+    assert {line[0] for line in headings} == {"point"}
+    assert [name for line in headings for name in line[1:]] == [f"m{n:02}" for n in range(40)]
+    assert (last, lines[-1].split()) == (["point", "other"], ["1", "1"])
+
+
+def test_a_tuning_jobs_order(logs):
+    """By the last value, NaN behind all others; a ranking beside the final values of the best."""
+    ranked = rows_of("summary", logs, *LOSS, *EPOCH, "--objective", "loss")
+    assert [row[:5] for row in ranked] == [
+        [f"{logs}/b.log", 0.625, 2, 0.625, 2],
+        [f"{logs}/a.log", "NaN", 3, 0.1, 2],
+    ]
+    ranked = rows_of("summary", logs, *LOSS, "--objective", "loss", "--maximize", "--by", "host")
+    assert [row[:4] for row in ranked] == [[None, 0.625, 5, 0.75]]
+    assert run("summary", logs, *LOSS, "--maximize").returncode == 2
+    code, shown = on_terminal("summary", logs, *LOSS, *EPOCH, "--objective", "loss", "-q")
+    headings = [line.split() for line in shown.splitlines() if line.startswith("job ")]
+    names = [name for line in headings for name in line if name != "job"]
+    assert (code, names) == (0, ["value", "points", "best", "best_step"])
+
+
+def test_analytics_are_averages_by_the_minute(logs):
+    """Of one job; what CloudWatch would not have taken is told, of a result as of logs."""
+    assert rows_of("analytics", logs / "a.log", *LOSS, "--period", "2") == [
+        [0.0, "loss", pytest.approx(0.3)],
+        [0.0, "[b]lr[/b]", 0.25],
+    ]
+    ms.scan(logs / "a.log", {"loss": r"loss=(\S+)"}).write(logs / "p.parquet")
+    done = run("analytics", logs / "p.parquet", "--strict")
+    assert json.loads(done.stdout) == {"timestamp": 0.0, "metric_name": "loss", "value": 0.3}
+    assert done.returncode == 1
+    assert done.stderr.startswith("warning: 1 points are NaN, infinite or beyond 2^360")
+    done = run("analytics", logs, *LOSS)
+    assert (done.returncode, "--group" in done.stderr) == (2, True)
+    code, shown = on_terminal("analytics", logs / "p.parquet", "-q")
+    assert (code, shown.split()) == (0, ["timestamp", "metric_name", "value", "0", "loss", "0.3"])
+
+
+def test_attempts_of_a_restarted_job(logs):
+    """As a column of their own, or the last one alone: of points, summaries, tables and curves."""
+    log = logs / "r.log"
+    log.write_text(RESTARTED)
+    given = [log, *LOSS[:2], *EPOCH]
+    points = rows_of("attempts", *given)
+    assert [row[1:2] + row[-2:] for row in points] == [
+        [4.0, 1, 0],
+        [3.0, 2, 0],
+        [1.0, 3, 0],
+        [3.5, 2, 1],
+        [2.5, 3, 1],
+    ]
+    assert rows_of("attempts", *given, "--last-attempt") == [points[n] for n in (0, 3, 4)]
+    assert [row[-1] for row in rows_of("attempts", *given, "--step", "line")] == [0] * 5
+    summed = rows_of("summary", *given, "--attempts")
+    assert [row[1:4] + row[5:9] for row in summed] == [
+        [0, "loss", 3, 4.0, 1.0, 1.0, 4.0],
+        [1, "loss", 2, 3.5, 2.5, 2.5, 3.5],
+    ]
+    assert rows_of("summary", *given, "--last-attempt")[0][2:8] == [3, 0, 4.0, 2.5, 2.5, 4.0]
+    assert [row[1:] for row in rows_of("wide", *given, "--attempts")] == [
+        [0, 1, 4.0],
+        [0, 2, 3.0],
+        [0, 3, 1.0],
+        [1, 2, 3.5],
+        [1, 3, 2.5],
+    ]
+    code, shown = on_terminal("wide", *given, "--attempts", "-q")
+    assert (code, shown.count("attempt 0"), shown.count("attempt 1")) == (0, 1, 1)
+    curve = run("plot", *given, "--ascii", "--step", "point", "--last-attempt").stdout
+    assert "best 2.5 at point 3" in curve  # and not 1, which was done again
+    run("attempts", *given, "-q", "-o", logs / "p.parquet")
+    assert rows_of("summary", logs / "p.parquet", "--by", "job,attempt") == summed
+    done = run("summary", logs / "p.parquet", "--attempts")
+    assert (done.returncode, "--by job,attempt" in done.stderr) == (2, True)
+    assert run("summary", *given, "--attempts", "--last-attempt").returncode == 2
+    assert "no step axis" in run("summary", *given[:3], "--last-attempt").stderr
+
+
+@pytest.mark.parametrize("command", ["final", "summary", "wide", "analytics", "attempts"])
 def test_the_example_of_the_help_works(command, tmp_path):
     """As it stands there, in a shell."""
     shown = " ".join(run(command, "--help", env={**os.environ, "COLUMNS": "300"}).stdout.split())

@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from metricsieve.cli.analytics import analytics
+from metricsieve.cli.attempts import attempts
 from metricsieve.cli.check import check
 from metricsieve.cli.common import EXIT_INTERRUPTED
 from metricsieve.cli.explain import explain, preview
@@ -22,6 +24,7 @@ from metricsieve.cli.run import run
 from metricsieve.cli.scan import scan
 from metricsieve.cli.suggest import suggest
 from metricsieve.cli.summary import summary
+from metricsieve.cli.wide import wide
 
 app = typer.Typer(
     add_completion=False,
@@ -73,6 +76,16 @@ app.command(epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve final - -m
 app.command(
     epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve summary - -m 'a=a=([0-9.]+)'"
 )(summary)
+app.command(
+    epilog="Example: printf 'a=0.5\\na=0.25\\n' | metricsieve wide - -m 'a=a=(.*)' --step point"
+)(wide)
+app.command(
+    epilog="Example: printf '2024-03-01 12:00:00 a=0.25\\n' | metricsieve analytics - -m 'a=a=(.*)'"
+)(analytics)
+app.command(
+    epilog="Example: printf 'epoch 2 a=0.5\\nepoch 1 a=0.25\\n' | "
+    "metricsieve attempts - -m 'a=a=(.*)' -c 'epoch=epoch (.)'"
+)(attempts)
 app.command(
     epilog="Example: printf 'loss=4\\nloss=2\\n' | metricsieve plot - -m 'loss=loss=([0-9.]+)'"
 )(plot)

@@ -16,6 +16,7 @@ from metricsieve._text import visible
 from metricsieve.exceptions import (
     DefinitionError,
     DefinitionWarning,
+    MetricsieveWarning,
     SinkError,
     SinkWarning,
     SourceWarning,
@@ -101,8 +102,7 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 @contextlib.contextmanager
 def collect_warnings(seen: list[str]) -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DefinitionWarning)
-        warnings.simplefilter("always", SinkWarning)
+        warnings.simplefilter("always", MetricsieveWarning)
         usual = warnings.showwarning
 
         def show(
@@ -113,7 +113,8 @@ def collect_warnings(seen: list[str]) -> Iterator[None]:
             file: object = None,
             line: str | None = None,
         ) -> None:
-            if issubclass(category, (DefinitionWarning, SinkWarning)):
+            ours = issubclass(category, (DefinitionWarning, SinkWarning))
+            if ours or category is MetricsieveWarning:
                 seen.append(str(message))
             elif not issubclass(category, SourceWarning):  # the report has those
                 usual(message, category, filename, lineno)

@@ -12,7 +12,7 @@ import typer
 from metricsieve._json_floats import json_float
 from metricsieve.cli import options
 from metricsieve.cli.common import exit_codes, is_terminal
-from metricsieve.cli.results import Sources, opened, print_tables
+from metricsieve.cli.results import Sources, check_objective, opened, print_tables
 
 
 def final(
@@ -21,15 +21,8 @@ def final(
     metric: options.Metric = None,
     preset: options.Preset = None,
     context: options.Context = None,
-    by: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN", help="What tells jobs apart; job is the source where none is known."
-        ),
-    ] = "job",
-    group: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The job to take, if there are several.")
-    ] = None,
+    by: options.ByOne = "job",
+    group: options.Group = None,
     float32: Annotated[
         bool, typer.Option("--float32", help="Round to 32 bits, as SageMaker does.")
     ] = False,
@@ -39,13 +32,12 @@ def final(
             metavar="METRIC", help="Take the job whose last value of this metric is the lowest."
         ),
     ] = None,
-    maximize: Annotated[
-        bool, typer.Option("--maximize", help="With --objective: the highest.")
-    ] = False,
+    maximize: options.Maximize = False,
     table: Annotated[
         bool, typer.Option("--table", help="A table, also if stdout is no terminal.")
     ] = False,
     normalize: options.Normalize = "terminal",
+    number: options.Number = "trim",
     envelope: options.Envelope = "auto",
     timezone: options.Timezone = "UTC",
     threads: options.Threads = None,
@@ -55,11 +47,10 @@ def final(
 ) -> None:
     """Give the last value of each metric of one job, like SageMaker's FinalMetricDataList.
 
-    A table on a terminal, JSON in a pipe.
+    A table on a terminal, JSON in a pipe. --objective takes the job that a tuning job would.
     """
     with exit_codes():
-        if maximize and objective is None:
-            raise typer.BadParameter("--maximize says which objective is best: name --objective")
+        check_objective(objective, maximize)
         from metricsieve.results import final_metrics
 
         with opened(
@@ -70,6 +61,7 @@ def final(
             context=context,
             quiet=quiet,
             normalize=normalize,
+            number=number,
             envelope=envelope,
             timezone=timezone,
             threads=threads,

@@ -62,6 +62,46 @@ ReportFile = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")
 ]
 
+# Of the commands that make something of points
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...",
+        help="Columns that tell groups apart; job is the source where none is known.",
+    ),
+]
+ByOne = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN", help="What tells jobs apart; job is the source where none is known."
+    ),
+]
+Group = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The job to take, if there are several.")
+]
+Maximize = Annotated[bool, typer.Option("--maximize", help="With --objective: the highest.")]
+Attempts = Annotated[
+    bool,
+    typer.Option(
+        "--attempts", help="One more column, attempt: restarts, which are where steps fall, from 0."
+    ),
+]
+LastAttempt = Annotated[
+    bool,
+    typer.Option(
+        "--last-attempt", help="Without what a restarted job did again: the last attempt wins."
+    ),
+]
+TableOutput = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout.",
+    ),
+]
+
 # Of the commands that read live
 LivePreset = Annotated[
     list[str] | None,

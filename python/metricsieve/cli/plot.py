@@ -14,7 +14,7 @@ from metricsieve.cli.common import (
     exit_codes,
     say,
 )
-from metricsieve.cli.results import opened
+from metricsieve.cli.results import Sources, opened
 
 if TYPE_CHECKING:
     from metricsieve.plotting import Chart
@@ -23,14 +23,7 @@ _WIDTH, _HEIGHT = 100, 12  # of a curve in the terminal: at most so wide, so man
 
 
 def plot(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE|RESULT...",
-            help="Logs, as for scan; or one result of a scan: .parquet, .arrow, .feather, .csv, "
-            ".jsonl, or a directory of Parquet parts.",
-        ),
-    ],
+    sources: Sources,
     definitions: options.Definitions = None,
     metric: options.Metric = None,
     preset: options.Preset = None,
@@ -52,6 +45,7 @@ def plot(
         str | None,
         typer.Option(metavar="COLUMN", help="The axis; point counts the points."),
     ] = None,
+    last_attempt: options.LastAttempt = False,
     maximize: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="More of this metric is better.")
     ] = None,
@@ -97,7 +91,7 @@ def plot(
             timezone=timezone,
         ) as given:
             chart = choose(
-                given.result,
+                given.points(last_attempt=last_attempt, step=step),
                 metrics=only,
                 step=step,
                 maximize=maximize or (),

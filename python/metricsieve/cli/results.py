@@ -1,4 +1,4 @@
-"""What the commands `final` and `summary` share: logs to scan, or a result file to read.
+"""What the commands share that make something of points: logs to scan, or a result file to read.
 
 Principal type: `Input`. Its scan ends as that of the command `scan` does, with a report on stderr
 and the same exit codes.
@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,25 +21,30 @@ from metricsieve.cli.common import (
     collect_warnings,
     is_terminal,
     load_definitions,
+    say,
     write_report,
 )
 from metricsieve.cli.scan import preset_definitions, show_progress
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from metricsieve._scan import Scan
 
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE|RESULT...",
         help="Logs, as for scan, with definitions; or one result: FILE.parquet, .arrow, .feather, "
         ".csv, .jsonl, .ndjson, or a directory of Parquet files.",
     ),
 ]
 
 MAX_ROWS = 1000  # on a terminal
-# A log is never called so.
-_NEVER_LOGS = (".parquet", ".arrow", ".feather")
+_BATCH_ROWS = 65_536
+# Axes that are no steps, which restarts could be seen by.
+_NO_STEPS = ("point", "timestamp")
+_NEVER_LOGS = (".parquet", ".arrow", ".feather")  # what a log is never called
 
 
 class Input:
@@ -53,15 +58,43 @@ class Input:
         self.result = result
         self._seen = seen
 
+    def points(
+        self, *, attempts: bool = False, last_attempt: bool = False, step: str | None = None
+    ) -> Any:
+        """The result, or its rows with their attempts, or those of the last one."""
+        from metricsieve import results
+
+        if attempts and last_attempt:
+            raise typer.BadParameter("--last-attempt leaves one attempt, --attempts shows all")
+        if step in _NO_STEPS:
+            step = None
+        if last_attempt:
+            return results.last_attempt(self.result, step)
+        return results.attempts(self.result, step) if attempts else self.result
+
+    def warn(self, lines: Sequence[str]) -> None:
+        """Say so at the end."""
+        self._seen += lines
+
+    def give(self, table: pa.Table, targets: list[str]) -> None:
+        """Write a table into outputs."""
+        from metricsieve.sinks import deliver
+
+        with collect_warnings(self._seen):
+            deliver(table.to_batches(_BATCH_ROWS), targets, table.schema)
+
     def finish(self, *, strict: bool, quiet: bool, report_file: str | None) -> int:
         """Prints and writes the report of a scan that has ended; gives the exit code."""
+        seen = list(map(visible, self._seen))
         if isinstance(self.result, str):
-            return 0
+            for line in () if quiet else seen:
+                say(f"warning: {line}")
+            return EXIT_STRICT if strict and seen else 0
         report = self.result.report
         if report_file is not None:
             write_report(report_file, report.to_dict())
-        worth = report.warnings
-        worth += [line for line in map(visible, self._seen) if line not in worth]
+        # What was done with this table comes first: a report may have more than is shown.
+        worth = [*seen, *(line for line in report.warnings if line not in seen)]
         if not quiet:
             from metricsieve import _render
 
@@ -85,7 +118,8 @@ def opened(
     """The scan of the sources, with what the options say; or the result that they name."""
     seen: list[str] = []
     if _is_result(sources, given=bool(definitions or metric or preset)):
-        yield Input(sources[0], seen)
+        with collect_warnings(seen):
+            yield Input(sources[0], seen)
         return
     import metricsieve
     from metricsieve._context import from_args
@@ -114,13 +148,56 @@ def _is_result(sources: list[str], *, given: bool) -> bool:
     return True
 
 
+def outputs(given: list[str] | None) -> list[str]:
+    """Where a table goes: nowhere on a terminal, to a pipe as JSON lines."""
+    from metricsieve.sinks import check_target
+
+    targets = given or ([] if is_terminal(sys.stdout) else ["-"])
+    for target in targets:
+        check_target(target)
+    return targets
+
+
+def check_objective(objective: str | None, maximize: bool) -> None:
+    """Refuse a direction of nothing."""
+    if maximize and objective is None:
+        raise typer.BadParameter("--maximize says which objective is best: name --objective")
+
+
 def names(text: str) -> list[str]:
     """The column names of an option, which commas separate."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def print_tables(headings: Sequence[str], groups: Mapping[str, Sequence[Sequence[object]]]) -> None:
-    """A table on stdout for each group, under its name; texts to the left, numbers to the right."""
+def group_name(columns: Sequence[str], values: Sequence[object]) -> str:
+    """A group as the heading of its table.
+
+    Example:
+        >>> group_name(["job", "host", "attempt"], ["a.log", None, 1])
+        'a.log, attempt 1'
+    """
+    told = zip(columns, values, strict=True)
+    parts = [str(v) if isinstance(v, str) else f"{name} {v}" for name, v in told if v is not None]
+    return ", ".join(parts)
+
+
+def print_tables(
+    headings: Sequence[str],
+    groups: Mapping[str, Sequence[Sequence[object]]],
+    *,
+    keys: int = 0,
+    rows: int | None = None,
+) -> None:
+    """A table on stdout for each group, under its name; texts to the left, numbers to the right.
+
+    Args:
+        headings: of the columns.
+        groups: rows by the group's name.
+        keys: so many columns tell a row from others. Where a table is wider than the terminal, it
+            goes on below with these columns again; others are left out where they are empty. With
+            0 a table is one, and long cells are folded.
+        rows: how many there are, if some were left out.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -129,20 +206,51 @@ def print_tables(headings: Sequence[str], groups: Mapping[str, Sequence[Sequence
 
     console = Console(file=sys.stdout, highlight=False)
     left = MAX_ROWS
-    for name, rows in groups.items():
+    for name, all_rows in groups.items():
         if left <= 0:
             break
         if name:
             console.print(Text(visible(name)))
-        table = Table(box=None, pad_edge=False)
-        for number, heading in enumerate(headings):
-            texts = any(isinstance(row[number], str) for row in rows)
-            table.add_column(heading, overflow="fold", justify="left" if texts else "right")
-        for row in rows[:left]:
-            table.add_row(*(Text(cell(one)) for one in row))
-        console.print(table)
-        left -= len(rows)
-    hidden = sum(map(len, groups.values())) - MAX_ROWS
+        shown = all_rows[:left]
+        left -= len(shown)
+        columns = [list(column) for column in zip(*shown, strict=True)]
+        filled = [n for n, one in enumerate(columns) if n < keys or not keys or any(_there(one))]
+        texts = {n: [Text(cell(one)) for one in columns[n]] for n in filled}
+        widths = {
+            n: max(Text(headings[n]).cell_len, *(text.cell_len for text in texts[n]))
+            for n in filled
+        }
+        for number, part in enumerate(_parts(widths, keys, console.width) if keys else [filled]):
+            if number:
+                console.print()
+            table = Table(box=None, pad_edge=False)
+            for n in part:
+                is_text = any(isinstance(one, str) for one in columns[n])
+                justify: Literal["left", "right"] = "left" if is_text else "right"
+                table.add_column(Text(visible(headings[n])), overflow="fold", justify=justify)
+            for row in zip(*(texts[n] for n in part), strict=True):
+                table.add_row(*row)
+            console.print(table)
+    hidden = (sum(map(len, groups.values())) if rows is None else rows) - MAX_ROWS
     if hidden > 0:
         console.print(f"… {hidden:,} more rows")
     sys.stdout.flush()
+
+
+def _there(cells: Sequence[object]) -> Iterator[bool]:
+    return (one is not None for one in cells)
+
+
+def _parts(widths: Mapping[int, int], keys: int, limit: int) -> Iterator[list[int]]:
+    """Columns that fit beside each other, two spaces apart; the keys stand in each part."""
+    always = [n for n in widths if n < keys]
+    part, width = list(always), sum(widths[n] + 2 for n in always)
+    for n in widths:
+        if n < keys:
+            continue
+        if len(part) > len(always) and width + widths[n] > limit:
+            yield part
+            part, width = list(always), sum(widths[one] + 2 for one in always)
+        part.append(n)
+        width += widths[n] + 2
+    yield part

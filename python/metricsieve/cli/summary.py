@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metricsieve.cli import options
-from metricsieve.cli.common import exit_codes, is_terminal
-from metricsieve.cli.results import Sources, names, opened, print_tables
+from metricsieve.cli.common import exit_codes
+from metricsieve.cli.results import (
+    Sources,
+    check_objective,
+    group_name,
+    names,
+    opened,
+    outputs,
+    print_tables,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What is on a terminal; files have everything.
+# What is on a terminal, and what of a ranking is not; files have everything.
 _SHOWN = ("metric", "count", "nan", "first", "last", "min", "min_step", "max", "max_step", "mean")
+_HIDDEN = ("best_source", "best_line")
 
 
 def summary(
@@ -24,23 +32,20 @@ def summary(
     metric: options.Metric = None,
     preset: options.Preset = None,
     context: options.Context = None,
-    by: Annotated[
-        str,
+    by: options.By = "job",
+    objective: Annotated[
+        str | None,
         typer.Option(
-            metavar="A,B,...",
-            help="Columns that tell groups apart; job is the source where none is known.",
-        ),
-    ] = "job",
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="FILE.parquet, .arrow, .csv or .jsonl; - is JSON lines on stdout.",
+            metavar="METRIC",
+            help="Instead rank the jobs by the last value of this metric, the lowest first.",
         ),
     ] = None,
+    maximize: options.Maximize = False,
+    attempts: options.Attempts = False,
+    last_attempt: options.LastAttempt = False,
+    output: options.TableOutput = None,
     normalize: options.Normalize = "terminal",
+    number: options.Number = "trim",
     envelope: options.Envelope = "auto",
     timezone: options.Timezone = "UTC",
     threads: options.Threads = None,
@@ -50,15 +55,15 @@ def summary(
 ) -> None:
     """Give count, first, last, lowest, highest value and mean of each metric of each job.
 
-    Without -o: a table on a terminal, JSON lines in a pipe.
+    With --objective the jobs, the best first, as a tuning job ranks them. Without -o: a table on a
+    terminal, JSON lines in a pipe.
     """
     with exit_codes():
-        from metricsieve.results import summary as summarise
-        from metricsieve.sinks import check_target, deliver
+        from metricsieve import results
 
-        targets = output or ([] if is_terminal(sys.stdout) else ["-"])
-        for target in targets:
-            check_target(target)
+        check_objective(objective, maximize)
+        targets = outputs(output)
+        groups = [*names(by), *["attempt"] * attempts]
         with opened(
             sources,
             definitions=definitions,
@@ -67,14 +72,23 @@ def summary(
             context=context,
             quiet=quiet,
             normalize=normalize,
+            number=number,
             envelope=envelope,
             timezone=timezone,
             threads=threads,
         ) as found:
-            table = summarise(found.result, names(by))
-        deliver(table.to_batches(), targets, table.schema)
-        if not targets:
-            _show(table, table.column_names[: len(names(by))])
+            points = found.points(attempts=attempts, last_attempt=last_attempt)
+            if objective is None:
+                table = results.summary(points, groups)
+            else:
+                table = results.objective(points, objective, maximize=maximize, by=groups)
+        found.give(table, targets)
+        if not targets and objective is None:
+            _show(table, table.column_names[: len(groups)])
+        elif not targets:
+            wanted = [name for name in table.column_names if name not in _HIDDEN]
+            rows = [list(row.values()) for row in table.select(wanted).to_pylist()]
+            print_tables(wanted, {"": rows}, keys=len(groups))
         raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
 
 
@@ -84,8 +98,8 @@ def _show(table: pa.Table, groups: list[str]) -> None:
         wanted.remove("nan")
     listed: dict[str, list[list[object]]] = {}
     for row in table.to_pylist():
-        names_of = [row[name] for name in groups if row[name] is not None]
         if row["mean"] is not None:
             row["mean"] = float(f"{row['mean']:.6g}")
-        listed.setdefault(", ".join(map(str, names_of)), []).append([row[one] for one in wanted])
-    print_tables(wanted, listed)
+        name = group_name(groups, [row[one] for one in groups])
+        listed.setdefault(name, []).append([row[one] for one in wanted])
+    print_tables(wanted, listed, keys=1)

@@ -59,7 +59,10 @@ def attempts(x: Any, step: str | None = None, by: str | Sequence[str] | None = N
     """
     rows = open_rows(x)
     if _COLUMN in rows:
-        raise ValueError("there is a column 'attempt' already")
+        raise ValueError(
+            "there is a column 'attempt' already: group by it, with by=('job', 'attempt') or "
+            "--by job,attempt"
+        )
     return _numbered(rows, step, by)[0]
 
 

@@ -1,0 +1,89 @@
+"""The command `wide`: a line a job and step, a column a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metricsieve.cli import options
+from metricsieve.cli.common import exit_codes
+from metricsieve.cli.results import (
+    MAX_ROWS,
+    Sources,
+    group_name,
+    names,
+    opened,
+    outputs,
+    print_tables,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def wide(
+    sources: Sources,
+    definitions: options.Definitions = None,
+    metric: options.Metric = None,
+    preset: options.Preset = None,
+    context: options.Context = None,
+    by: options.By = "job",
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The step axis; point counts the points of each metric."
+        ),
+    ] = None,
+    attempts: options.Attempts = False,
+    output: options.TableOutput = None,
+    normalize: options.Normalize = "terminal",
+    number: options.Number = "trim",
+    envelope: options.Envelope = "auto",
+    timezone: options.Timezone = "UTC",
+    threads: options.Threads = None,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+    report: options.ReportFile = None,
+) -> None:
+    """Put metrics side by side: a row for each step of each job, a column for each metric.
+
+    Of several values of a metric at one step the last one counts, so that of a job that was
+    restarted the last attempt wins. Without -o: a table on a terminal, JSON lines in a pipe.
+    """
+    with exit_codes():
+        from metricsieve.results._wide import pivoted
+
+        targets = outputs(output)
+        groups = [*names(by), *["attempt"] * attempts]
+        with opened(
+            sources,
+            definitions=definitions,
+            metric=metric,
+            preset=preset,
+            context=context,
+            quiet=quiet,
+            normalize=normalize,
+            number=number,
+            envelope=envelope,
+            timezone=timezone,
+            threads=threads,
+        ) as found:
+            points = found.points(attempts=attempts, step=step)
+            table, notes = pivoted(points, [*groups, "step"], step)
+            found.warn(notes)
+        found.give(table, targets)
+        if not targets:
+            _show(table, len(groups))
+        raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
+
+
+def _show(table: pa.Table, groups: int) -> None:
+    """The metrics of each group under its name, without those that it does not have."""
+    names, headings = table.column_names[:groups], table.column_names[groups:]
+    columns = [column.to_pylist() for column in table.slice(0, MAX_ROWS).columns]
+    listed: dict[str, list[Sequence[object]]] = {}
+    for row in zip(*columns, strict=True):
+        listed.setdefault(group_name(names, row[:groups]), []).append(row[groups:])
+    print_tables(headings, listed, keys=1, rows=table.num_rows)
