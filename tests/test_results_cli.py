@@ -92,6 +92,8 @@ def test_a_table_shows_names_as_they_are(logs):
         ["loss", "nan", "2024-03-01T12:00:02+00:00"],
         ["[b]lr[/b]", "0.25", "2024-03-01T12:00:00+00:00"],
     ]
+    done = run("final", "-", *LOSS, "-q", "--table", input="nothing\n")
+    assert done.stdout.split() == ["metric", "value", "timestamp"]
     points = pa.table({"metric": ["a\x1b]0;b\x07"], "value": [1.0], "source": ["[red]x\x1b[2J"]})
     pq.write_table(points, logs / "points.parquet")
     for command in ("final", "summary"):

@@ -63,9 +63,8 @@ def attempts(
             table = numbered(found.result, step, None if by is None else names(by))
         found.give(table, targets)
         if not targets:
-            shown = table.drop_columns(
-                [name for name in table.column_names if table.column(name).null_count == len(table)]
-            )
+            empty = [n for n in table.column_names if 0 < table[n].null_count == len(table)]
+            shown = table.drop_columns(empty)
             rows = [list(row.values()) for row in shown.slice(0, MAX_ROWS).to_pylist()]
             print_tables(shown.column_names, {"": rows}, rows=len(table))
         raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))

@@ -213,11 +213,11 @@ def print_tables(
             console.print(Text(visible(name)))
         shown = all_rows[:left]
         left -= len(shown)
-        columns = [list(column) for column in zip(*shown, strict=True)]
+        columns = [[row[n] for row in shown] for n in range(len(headings))]
         filled = [n for n, one in enumerate(columns) if n < keys or not keys or any(_there(one))]
         texts = {n: [Text(cell(one)) for one in columns[n]] for n in filled}
         widths = {
-            n: max(Text(headings[n]).cell_len, *(text.cell_len for text in texts[n]))
+            n: max([Text(headings[n]).cell_len, *(text.cell_len for text in texts[n])])
             for n in filled
         }
         for number, part in enumerate(_parts(widths, keys, console.width) if keys else [filled]):
