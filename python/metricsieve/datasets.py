@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from metricsieve import _scan
 from metricsieve._sources import Prepared, Source, iter_sources
 from metricsieve.exceptions import DefinitionWarning, StateError
-from metricsieve.sinks._atomic import AtomicFile, sink_errors, write_whole
+from metricsieve.sinks._atomic import AtomicFile, make_directory, sink_errors, write_whole
 from metricsieve.sinks._lock import Lock
 from metricsieve.sinks._parquet_writer import ParquetWriter, open_parquet, whole_row_groups
 
@@ -143,7 +143,7 @@ class DatasetWriter:
         text = json.dumps([checked.fingerprint, told], sort_keys=True, default=repr)
         self._definitions = hashlib.sha256(text.encode()).hexdigest()[:8]
         with sink_errors(self._directory):
-            os.makedirs(self._directory, exist_ok=True)
+            make_directory(self._directory)
         self._lock = Lock(self._directory, ".metricsieve.lock")
         try:
             self._parts = self._kept(self._list(), resume=resume)

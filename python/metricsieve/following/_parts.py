@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from metricsieve.exceptions import StateError
 from metricsieve.following._state import _frozen, _thawed
-from metricsieve.sinks._atomic import AtomicFile, sink_errors
+from metricsieve.sinks._atomic import AtomicFile, make_directory, sink_errors
 from metricsieve.sinks._lock import Lock
 from metricsieve.sinks._parquet_writer import open_parquet, whole_row_groups
 
@@ -104,7 +104,7 @@ class PartsOutput:
         self.pending_bytes = 0
         self.written = 0
         with sink_errors(directory):
-            os.makedirs(directory, exist_ok=True)
+            make_directory(directory)
         self._lock = Lock(directory, ".metricsieve.lock")
         try:
             self._parts = self._list()

@@ -12,10 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from metricsieve.exceptions import StateError
-from metricsieve.sinks._atomic import write_whole
+from metricsieve.sinks._atomic import make_directory, write_whole
 from metricsieve.sinks._lock import Lock
 
 FORMAT = "metricsieve follow state"
@@ -49,17 +50,16 @@ class State:
         self._path = os.path.join(directory, "state.json")
         self.sources: list[dict[str, Any]] = []
         self.outputs: dict[str, Any] = {}
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise StateError(error.strerror or str(error), directory) from error
+        with _errors(directory):
+            make_directory(directory, 0o700)
         self._lock = Lock(directory, "lock")
         self.is_new = True
         try:
-            self._remove_leftovers()
-            if reset:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._path)
+            with _errors(directory):
+                self._remove_leftovers()
+                if reset:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._path)
             self._read()
         except BaseException:
             self._lock.release()
@@ -122,6 +122,14 @@ class State:
     def close(self) -> None:
         """Let another process have the directory."""
         self._lock.release()
+
+
+@contextlib.contextmanager
+def _errors(directory: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateError(error.strerror or str(error), directory) from error
 
 
 def _hash(version: int, body: Any) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricsieve.exceptions import SinkError
-from metricsieve.sinks._atomic import sink_errors
+from metricsieve.sinks._atomic import sink_errors, sync_directory
 
 _TAIL_BYTES = 256
 
@@ -47,18 +47,24 @@ class AppendFile:
         self._descriptor: int | None = None
         with sink_errors(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            is_new = not os.path.exists(path)
             self._descriptor = os.open(path, flags, 0o666)
             size = os.fstat(self._descriptor).st_size
         length = 0 if mark is None else int(mark["bytes"])
         hint = "restore the file, or remove it and start over with --reset (reset=True)"
-        if mark is not None and (size < length or self._tail(length) != mark["tail"]):
-            self.close()
-            raise SinkError("it is not the file that the state knows", path, hint)
-        if mark is None and must_be_empty and size:
-            self.close()
-            raise SinkError("it has content that the state knows nothing of", path, "remove it")
-        with sink_errors(path):
-            os.ftruncate(self._open(), length)
+        try:
+            if mark is not None and (size < length or self._tail(length) != mark["tail"]):
+                raise SinkError("it is not the file that the state knows", path, hint)
+            if mark is None and must_be_empty and size:
+                raise SinkError("it has content that the state knows nothing of", path, "remove it")
+            with sink_errors(path):
+                os.ftruncate(self._descriptor, length)
+                if is_new:  # or a power loss could take the file from under a state that knows it
+                    sync_directory(os.path.dirname(path))
+        except BaseException:
+            with contextlib.suppress(SinkError):
+                self.close()
+            raise
         self._length = self._complete = length
 
     def _open(self) -> int:
@@ -100,10 +106,16 @@ class AppendFile:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._complete)
-            self.close()
+            with contextlib.suppress(SinkError):
+                self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Raises:
+            SinkError: the system reports only now that something could not be written.
+        """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            with sink_errors(self.path):
+                os.close(descriptor)

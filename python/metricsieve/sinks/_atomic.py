@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or write to another file system",
+    errno.EIO: "the device has failed: check it, or write to another file system",
     errno.EDQUOT: "your quota is used up: free some space or write elsewhere",
     errno.EFBIG: "the file grew past the limit of the process or file system (see ulimit -f)",
     errno.EACCES: "check the permissions of the directory",
@@ -34,6 +35,12 @@ _REMEDIES = {
     errno.EISDIR: "name a file, not a directory",
     errno.EEXIST: "another process writes there: stop it, or write elsewhere",
     errno.ENAMETOOLONG: "choose a shorter name",
+}
+# How SQLite and DuckDB call some of them.
+_WORDS = {
+    "disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "fsync failed": errno.EIO,
 }
 
 
@@ -46,6 +53,76 @@ def sink_errors(path: str) -> Iterator[None]:
         reason = error.strerror or str(error) or type(error).__name__
         hint = _REMEDIES.get(error.errno or 0, "check the path and try again")
         raise SinkError(reason, path, hint) from error
+
+
+def remedy_of(message: str, default: str) -> str:
+    """What to do about a library's error, of which there is only text.
+
+    Example:
+        >>> remedy_of("IO Error: No space left on device", "try again")
+        'free some space or write to another file system'
+    """
+    words = [*_WORDS.items(), *((os.strerror(number), number) for number in _REMEDIES)]
+    return next((_REMEDIES[number] for word, number in words if word in message), default)
+
+
+def temporary_name(path: str) -> str:
+    """A name beside a target that nobody else has.
+
+    The target's own name is left out: with it this one could exceed NAME_MAX.
+    """
+    name = f".metricsieve-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    return os.path.join(os.path.dirname(path), name)
+
+
+def publish(temporary: str, path: str, *, replace: bool) -> None:
+    """Give a file that is on the disk its name, for good.
+
+    Raises:
+        OSError: it has not got it, or it is not certain that it keeps it after a power loss.
+    """
+    if replace:
+        os.rename(temporary, path)
+    else:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP) or os.path.lexists(path):
+                raise
+            os.rename(temporary, path)  # on a file system without links
+        else:
+            os.unlink(temporary)
+    sync_directory(os.path.dirname(path))
+
+
+def make_directory(path: str, mode: int = 0o777) -> None:
+    """Make a directory, and those above it that are missing, for good."""
+    made = []
+    above = os.path.abspath(path)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+        made.append(above)
+    os.makedirs(path, mode, exist_ok=True)
+    for directory in made:
+        sync_directory(directory)
+
+
+def sync_directory(path: str) -> None:
+    """Wait until the names in a directory are on the disk."""
+    directory = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(directory)
+    finally:
+        os.close(directory)
+
+
+def sync(descriptor: int) -> None:
+    """The same for anything that can be synced: pipes and some network file systems cannot."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 class AtomicFile(io.RawIOBase):
@@ -87,9 +164,7 @@ class AtomicFile(io.RawIOBase):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
             if not stat.S_ISREG(mode):
                 return os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
-        # The target's own name is left out: with it the temporary name could exceed NAME_MAX.
-        name = f".metricsieve-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-        temporary = os.path.join(os.path.dirname(self.path), name)
+        temporary = temporary_name(self.path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600)
         self._temporary = temporary
@@ -134,29 +209,12 @@ class AtomicFile(io.RawIOBase):
             self.seal()
         try:
             with sink_errors(self.path):
-                self._publish()
+                if self._temporary is not None:
+                    publish(self._temporary, self.path, replace=self._replace)
         except BaseException:
             self.abort()
             raise
-        self._sealed = False
-
-    def _publish(self) -> None:
-        if self._temporary is None:
-            return
-        if self._replace:
-            os.rename(self._temporary, self.path)
-        else:
-            os.link(self._temporary, self.path)
-            os.unlink(self._temporary)
-        self._temporary = None
-        directory = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
-                raise
-        finally:
-            os.close(directory)
+        self._temporary, self._sealed = None, False
 
     def abort(self) -> None:
         """Remove the temporary file; does nothing after `commit`."""
