@@ -1,19 +1,20 @@
 """TensorBoard event files: `tensorboard:DIR`.
 
 Principal type: `TensorBoardSink`. Each run is a directory below `DIR` with one event file of a
-fixed name, so that the same points written again replace themselves and do not double.
+fixed name, so that the same points written again replace themselves and do not double. tensorboardX
+has the events and their checksum; the files are ours, since its writer does not report every error.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import secrets
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from metricsieve.sinks._atomic import sink_errors
+from metricsieve.sinks._append import AppendFile
+from metricsieve.sinks._atomic import AtomicFile, make_directory, sink_errors
 from metricsieve.sinks._runs import OPTIONS, RunPoint, Runs, naming
 
 if TYPE_CHECKING:
@@ -85,20 +86,20 @@ class TensorBoardSink:
         tag: str = "{metric}",
     ) -> None:
         try:
-            from tensorboardX import record_writer
             from tensorboardX.proto import event_pb2
+            from tensorboardX.record_writer import masked_crc32c
         except ImportError:
             raise ImportError(
                 "TensorBoard files need tensorboardX: pip install 'metricsieve[tensorboard]'"
             ) from None
-        self._writer = record_writer.RecordWriter
+        self._checksum = masked_crc32c
         self._event = event_pb2.Event
         self._runs = Runs(schema, step=step, run=run, tag=tag)
         self._directory = directory
-        self._live: dict[str, Any] = {}
-        self._temporary: list[str] = []
+        self._live: dict[str, AppendFile] = {}
+        self._whole: list[AtomicFile] = []
         with sink_errors(directory):
-            os.makedirs(directory, exist_ok=True)
+            make_directory(directory)
 
     @property
     def notes(self) -> list[str]:
@@ -110,72 +111,79 @@ class TensorBoardSink:
         self._runs.add(batch)
 
     def flush(self) -> None:
-        """Write what came since the last time, for those who watch."""
+        """Write what came since the last time, for those who watch.
+
+        Raises:
+            SinkError: an event file cannot be written.
+        """
         for run, points in self._runs.take():
+            records = self._records(run, points)
             if run not in self._live:
                 home = self._home(run)
                 number = sum("tfevents" in name for name in os.listdir(home))
-                self._live[run] = self._begin(os.path.join(home, f"{_NAME}.{number:06d}"), points)
-            self._put(self._live[run], run, points)
-            with sink_errors(self._directory):
-                self._live[run].flush()
+                path = os.path.join(home, f"{_NAME}.{number:06d}")
+                self._live[run] = AppendFile(path, None, must_be_empty=True)
+                records = self._version(points) + records
+            self._live[run].write(records)
+            self._live[run].flush()
 
     def close(self) -> None:
-        """Give files their names, or end those that grew."""
+        """Give files their names, or end those that grew.
+
+        Raises:
+            SinkError: an event file cannot be written.
+        """
         if self._live:
             self.flush()
-            for writer in self._live.values():
-                writer.close()
+            for live in self._live.values():
+                live.close()
             return
-        whole = []
         for run, points in self._runs.take():
-            home = self._home(run)
-            temporary = os.path.join(home, f".metricsieve-{secrets.token_hex(8)}.tmp")
-            self._temporary.append(temporary)
-            writer = self._begin(temporary, points)
-            self._put(writer, run, points)
-            with sink_errors(home):
-                writer.close()
-                _sync(temporary)
-            whole.append((temporary, os.path.join(home, _NAME)))
-        for temporary, final in whole:
-            with sink_errors(final):
-                os.replace(temporary, final)
-        self._temporary = []
+            file = AtomicFile(os.path.join(self._home(run), _NAME))
+            self._whole.append(file)
+            file.write(self._version(points) + self._records(run, points))
+            file.seal()  # all of them before the first has its name
+        for file in self._whole:
+            file.commit()
+        self._whole = []
 
     def abort(self) -> None:
         """Leave nothing half-written behind; files that grew stay."""
-        for writer in self._live.values():
-            with contextlib.suppress(Exception):
-                writer.close()
-        self._live = {}
-        for path in self._temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        for live in self._live.values():
+            live.abort()
+        for file in self._whole:
+            file.abort()
+        self._live, self._whole = {}, []
 
     def _home(self, run: str) -> str:
         """The run's directory."""
         name = quote(run, safe="")
         home = os.path.join(self._directory, f"%2E{name[1:]}" if name[:1] == "." else name)
         with sink_errors(home):
-            os.makedirs(home, exist_ok=True)
+            make_directory(home)
         return home
 
-    def _begin(self, path: str, points: list[RunPoint]) -> Any:
-        with sink_errors(path):
-            writer = self._writer(path)
+    def _version(self, points: list[RunPoint]) -> bytes:
+        """The record that a file begins with."""
         first = next((point.micros for point in points if point.micros is not None), 0)
-        version = self._event(wall_time=first / 1e6, file_version="brain.Event:2")
-        writer.write(version.SerializeToString())
-        return writer
+        event = self._event(wall_time=first / 1e6, file_version="brain.Event:2")
+        return self._record(event.SerializeToString())
 
-    def _put(self, writer: Any, run: str, points: list[RunPoint]) -> None:
+    def _records(self, run: str, points: list[RunPoint]) -> bytes:
         event = self._event()
         scalar = event.summary.value.add()
+        found = []
         for point, micros in self._runs.dated(run, points):
             event.wall_time, event.step = micros / 1e6, point.step
             scalar.tag, scalar.simple_value = point.tag, _float32(point.value)
-            writer.write(event.SerializeToString())
+            found.append(self._record(event.SerializeToString()))
+        return b"".join(found)
+
+    def _record(self, data: bytes) -> bytes:
+        """An event as TensorFlow frames it: its length and its bytes, a checksum behind each."""
+        length = struct.pack("<Q", len(data))
+        checksums = (struct.pack("<I", self._checksum(part)) for part in (length, data))
+        return b"".join((length, next(checksums), data, next(checksums)))
 
 
 def _float32(value: float) -> float:
@@ -184,11 +192,3 @@ def _float32(value: float) -> float:
     if math.isfinite(value) and abs(value) > largest:
         return math.copysign(math.inf, value)
     return value
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
