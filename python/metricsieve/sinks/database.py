@@ -1,17 +1,20 @@
 """Tables in database files: `duckdb:FILE` and `sqlite:FILE`.
 
 Principal types: `DuckDbSink` and `SqliteSink`. Everything is one transaction, so that a table is
-there whole or as it was; a follower's commits are transactions of their own.
+there whole or as it was; a follower's commits are transactions of their own. A new file gets its
+name with the first commit: what a full disk leaves of a new DuckDB file cannot be opened again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._atomic import publish, remedy_of, sink_errors, temporary_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = "points"
 MODES = ("create", "append", "replace")
+_SIDE_FILES = ("", ".wal", "-journal", "-wal", "-shm")
 
 
 def check(target: Target) -> None:
@@ -52,10 +56,14 @@ class _Database:
         self._path = path
         self._table = '"' + table.replace('"', '""') + '"'
         self._columns = ['"' + name.replace('"', '""') + '"' for name in schema.names]
-        with self._errors():
-            self._connection: Any = self._open(path)
+        self._temporary: str | None = None
+        if not os.path.lexists(path):
+            self._temporary = temporary_name(path)
+            with sink_errors(path):
+                os.stat(os.path.dirname(path) or ".")
         try:
             with self._errors():
+                self._connection: Any = self._open(self._temporary or path)
                 self._run("BEGIN")
                 self._prepare(schema, table, mode)
         except BaseException:
@@ -93,13 +101,30 @@ class _Database:
         """Commit what was written, and begin the next transaction."""
         with self._errors():
             self._run("COMMIT")
+            if self._temporary is not None:
+                self._publish()
+                self._connection = self._open(self._path)
             self._run("BEGIN")
 
     def close(self) -> None:
         """Commit everything."""
         with self._errors():
             self._run("COMMIT")
+            self._publish()
+
+    def _publish(self) -> None:
+        """Close the file; a new one gets its name."""
+        if self._temporary is None:
             self._connection.close()
+            return
+        self._settle()
+        self._connection.close()
+        with sink_errors(self._path):
+            publish(self._temporary, self._path, replace=False)
+        self._temporary = None
+
+    def _settle(self) -> None:
+        """See that the file alone holds everything."""
 
     def abort(self) -> None:
         """Leave the table as it was after the last commit."""
@@ -107,6 +132,10 @@ class _Database:
             self._run("ROLLBACK")
         with contextlib.suppress(Exception):
             self._connection.close()
+        temporary, self._temporary = self._temporary, None
+        for name in _SIDE_FILES if temporary is not None else ():
+            with contextlib.suppress(OSError):
+                os.unlink(f"{temporary}{name}")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -116,9 +145,10 @@ class _Database:
         except (SinkError, ImportError, ValueError):
             raise
         except Exception as error:
-            text = " ".join(str(error).split())[:300] or type(error).__name__
+            told = str(error).replace(self._temporary or self._path, self._path)
+            text = " ".join(told.split())[:300] or type(error).__name__
             hint = "check that it is such a database, and that nobody else has it open"
-            raise SinkError(text, self._path, hint) from error
+            raise SinkError(text, self._path, remedy_of(text, hint)) from error
 
 
 class DuckDbSink(_Database):
@@ -151,6 +181,10 @@ class DuckDbSink(_Database):
                 "DuckDB files need duckdb: pip install 'metricsieve[duckdb]'"
             ) from None
         return duckdb.connect(path)
+
+    def _settle(self) -> None:
+        # Closing does the same and keeps the error to itself: rows would stay in the log beside it.
+        self._run("CHECKPOINT")
 
     def _exists(self, table: str) -> bool:
         found = self._run("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table])
