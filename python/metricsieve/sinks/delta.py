@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import pyarrow as pa
 
 from metricsieve._text import shorten
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._atomic import remedy_of, sync_directory
 from metricsieve.sources._remote import without_secrets
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 _MODES = ("error", "append", "overwrite")
 _AHEAD = 4  # batches
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # in the library's messages
 
 
 def check(target: Target) -> None:
@@ -93,8 +97,10 @@ class DeltaSink:
 
         def write() -> None:
             try:
+                before = set(_files(path))
                 reader = pa.RecordBatchReader.from_batches(self._schema, self._taken())
                 write_deltalake(path, reader, mode=mode, partition_by=partition_by or None)  # type: ignore[call-overload]
+                _sync(path, set(_files(path)) - before)
             except BaseException as error:
                 self._failure = error
 
@@ -125,8 +131,9 @@ class DeltaSink:
 
     def _check(self) -> None:
         if self._failure is not None:
-            text = shorten(without_secrets(" ".join(str(self._failure).split())), 300)
+            told = _COLOURS.sub("", " ".join(str(self._failure).split()))
             hint = "mode=append adds a version to a table that exists, mode=overwrite replaces it"
+            text, hint = shorten(without_secrets(told), 300), remedy_of(told, hint)
             raise SinkError(text, without_secrets(self._path), hint) from self._failure
 
     def close(self) -> None:
@@ -153,6 +160,30 @@ class DeltaSink:
             except queue.Full:
                 with_room: Any = self._batches
                 with_room.get_nowait()
+
+
+def _files(path: str) -> Iterator[str]:
+    """The files of a table in a directory; none of one that is elsewhere."""
+    for directory, _, names in os.walk(path):
+        yield from (os.path.join(directory, name) for name in names)
+
+
+def _sync(path: str, files: set[str]) -> None:
+    """Wait until new files and their names are on the disk, which deltalake does not.
+
+    Raises:
+        OSError: it is not certain that they outlive a power loss.
+    """
+    for file in sorted(files):
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    directories = {os.path.dirname(file) for file in files}
+    directories |= {os.path.dirname(directory) for directory in directories}  # they may be new
+    for directory in directories:
+        sync_directory(directory)
 
 
 def _type(kind: pa.DataType) -> pa.DataType:
