@@ -5,11 +5,15 @@ Principal type: `DeadLetters`.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from typing import IO, Any
 
 from metricsieve._json_floats import json_float
-from metricsieve.sinks._atomic import sink_errors
+from metricsieve.sinks._atomic import sink_errors, sync
+
+_BUFFER_BYTES = 1 << 16
 
 
 class DeadLetters:
@@ -31,7 +35,9 @@ class DeadLetters:
         self._what = what
         self._counts: dict[str, int] = {}
         self._first: dict[str, dict[str, Any]] = {}
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
+        self._lines: list[bytes] = []
+        self._bytes = 0
 
     def add(self, reason: str, row: dict[str, Any], count: int = 1) -> None:
         """Take a row, or a datum that stands for so many.
@@ -43,17 +49,38 @@ class DeadLetters:
         self._first.setdefault(reason, row)
         if self._path is None:
             return
-        with sink_errors(self._path):
-            if self._file is None:
-                self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
-            told = {name: _plain(cell) for name, cell in row.items()}
-            self._file.write(json.dumps({"reason": reason, **told}, ensure_ascii=False) + "\n")
+        if self._file is None:
+            with sink_errors(self._path):
+                self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115
+        told = {name: _plain(cell) for name, cell in row.items()}
+        line = json.dumps({"reason": reason, **told}, ensure_ascii=False).encode() + b"\n"
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes >= _BUFFER_BYTES:
+            self.flush()
 
     def flush(self) -> None:
-        """Hand what was taken to the system."""
-        if self._file is not None and self._path is not None:
-            with sink_errors(self._path):
-                self._file.flush()
+        """Put what was taken on the disk, in whole lines.
+
+        Raises:
+            SinkError: it cannot be written; the file is as it was.
+        """
+        if self._file is None or self._path is None or not self._lines:
+            return
+        lines, self._lines, self._bytes = b"".join(self._lines), [], 0
+        with sink_errors(self._path):
+            before = os.fstat(self._file.fileno()).st_size
+            written = 0
+            try:
+                while written < len(lines):
+                    written += self._file.write(lines[written:])
+                sync(self._file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):  # a pipe cannot be cut
+                    # Unless another process has added lines of its own.
+                    if os.fstat(self._file.fileno()).st_size == before + written:
+                        self._file.truncate(before)
+                raise
 
     @property
     def notes(self) -> list[str]:
@@ -71,7 +98,12 @@ class DeadLetters:
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Put the rest on the disk, and close the file.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        self.flush()
         file, self._file = self._file, None
         if file is not None and self._path is not None:
             with sink_errors(self._path):
