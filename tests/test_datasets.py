@@ -1,14 +1,18 @@
 """Datasets of Parquet parts: what they hold, what a run that was interrupted goes on with.
 
-METRICSIEVE_DATASET_KILLS chooses how often the command is killed: 5 times without it.
+METRICSIEVE_DATASET_KILLS chooses how often the command is killed: 5 times without it, 200 for
+acceptance; `pytest -s` prints the figures.
 """
 
 import gzip
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import time
+from collections import Counter
 
 import metricsieve as ms
 import pyarrow as pa
@@ -17,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metricsieve.datasets import MANIFEST
 from metricsieve.exceptions import SourceWarning, StateError
 from program import PROGRAM, run
 
@@ -183,37 +188,120 @@ def test_the_command_fills_a_directory_and_goes_on(tmp_path):
     assert run(*common[:-2], "-o", str(tmp_path / "a.csv"), "--resume").returncode == 2
 
 
-@pytest.mark.timeout(200 + 5 * KILLS)
-def test_kill_9_at_any_moment_and_resume_give_the_uninterrupted_dataset(tmp_path):
-    """Row for row; the last run is not killed."""
-    moments = random.Random(1)
-    counts = [moments.choice([0, 10, 5_000, 60_000]) for _ in range(60)]
-    logs, out = make_logs(tmp_path / "logs", counts), tmp_path / "points"
-    arguments = ["scan", str(logs), "-m", r"loss=loss=(\S+)", "-c", r"epoch=Epoch (\d+)"]
-    arguments += ["-o", f"{out}/", "--resume", "-q"]
-    code = (
-        "import metricsieve.datasets as d, sys\n"
-        "d.PART_ROWS = 20_000\n"
-        "d.DatasetWriter.__init__.__kwdefaults__['part_rows'] = 20_000\n"
-        "from metricsieve.__main__ import main\nsys.argv[0] = 'metricsieve'\nmain()\n"
-    )
-    program = [PROGRAM[0], "-c", code]
-    killed = 0
-    for _ in range(KILLS):
-        live = subprocess.Popen([*program, *arguments], stderr=subprocess.PIPE)
-        time.sleep(0.3 + moments.random() * 0.9)  # the moment is what is tested
-        if live.poll() is None:
+CODE = """
+import metricsieve.datasets as d, sys
+d.DatasetWriter.__init__.__kwdefaults__['part_rows'] = 20_000
+from metricsieve.__main__ import main
+sys.argv[0] = 'metricsieve'
+main()
+"""
+
+
+def table(directory):
+    """The rows of the parts, in the order of their names, without dictionaries."""
+    tables = []
+    for path in sorted(directory.glob("part-*.parquet")):
+        one = pq.read_table(path)
+        kinds = [
+            f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in one.schema
+        ]
+        plain = pa.schema(list(zip(one.schema.names, kinds, strict=True)))
+        tables.append(one.replace_schema_metadata(None).cast(plain))
+    return pa.concat_tables(tables)
+
+
+class Killed:
+    """Runs of a command that fills a directory, killed at moments of every kind.
+
+    Args:
+        arguments: of the command.
+        out: the directory.
+        seconds: about how long a run takes, from when it has locked the directory.
+        parts: how many there are in the end.
+    """
+
+    def __init__(self, arguments, out, seconds, parts):
+        self.arguments, self.out = arguments, out
+        self.seconds, self.parts = seconds, parts
+        self.random = random.Random(1)
+        self.kills = Counter()
+
+    def run(self):
+        """Start it, and kill it; whether it came to its end before."""
+        live = subprocess.Popen(self.arguments, stderr=subprocess.PIPE)
+        moment = self.random.choice(["at a time", "in a part", "behind a part", "behind the last"])
+        try:
+            self._wait(live, moment)
             live.kill()
-            killed += 1
-        live.wait()
-        live.stderr.close()
-        if (out / "_metricsieve.json").exists() and moments.random() < 0.8:
-            names = sorted(parts(out))  # it came to its end: take some of it away
-            for name in names[len(names) // 3 :]:
-                (out / name).unlink()
-    done = subprocess.run([*program, *arguments], capture_output=True, text=True)
+            # One that has published everything has ended, whether it lives or not.
+            is_killed = live.wait() == -signal.SIGKILL and not (self.out / MANIFEST).exists()
+            assert is_killed or live.returncode in (0, -signal.SIGKILL), live.stderr.read()
+        finally:
+            live.kill()
+            live.wait()
+            live.stderr.close()
+        if is_killed:
+            left = any(path.suffix == ".tmp" for path in self.out.iterdir())
+            has_all = len(parts(self.out)) == self.parts
+            self.kills["manifest" if has_all else "part" if left else "between"] += 1
+        return not is_killed
+
+    def _wait(self, live, moment):
+        """Until a moment of the run, which begins when it has locked the directory."""
+        lock = self.out / ".metricsieve.lock"
+        while not (lock.exists() and lock.read_text() == f"{live.pid}\n"):
+            if live.poll() is not None:
+                return
+        end = time.monotonic() + self.random.random() * self.seconds
+        seen = self._names()
+        coming = self.random.randrange(1, self.parts + 1)
+        while live.poll() is None:
+            names = self._names()
+            finished = {name for name in names if name.startswith("part-")}
+            new = {name for name in names - seen if name.endswith(".tmp")}
+            if moment == "at a time" and time.monotonic() > end:
+                return
+            if moment == "in a part" and new and len(finished) >= coming - 1:
+                return
+            if moment == "behind a part" and len(finished) >= coming and finished - seen:
+                return
+            if moment == "behind the last" and len(finished) == self.parts:
+                return
+
+    def _names(self):
+        return set(os.listdir(self.out))
+
+
+@pytest.mark.timeout(200 + 10 * KILLS)
+def test_g3_f13_kill_9_at_any_moment_and_resume_give_the_uninterrupted_dataset(tmp_path):
+    """Row for row, each time that a run comes to its end; as often as processes were killed."""
+    choice = random.Random(2)
+    counts = [choice.choice([0, 10, 5_000, 30_000]) for _ in range(40)]
+    logs, out, whole = make_logs(tmp_path / "logs", counts), tmp_path / "out", tmp_path / "whole"
+    arguments = [PROGRAM[0], "-c", CODE, "scan", str(logs), "-m", r"loss=loss=(\S+)", "-q"]
+    arguments += ["-c", r"epoch=Epoch (\d+)", "--resume", "-o"]
+    begun = time.monotonic()
+    done = subprocess.run([*arguments, f"{whole}/"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told = expected(logs, context={"epoch": r"Epoch (\d+)"})
-    print(f"\n{killed} kills, {len(told):,} rows in {len(parts(out))} parts")
-    assert rows(out) == told
-    assert not list(out.glob(".metricsieve-*.tmp"))
+    seconds = time.monotonic() - begun
+    told, manifest = table(whole), (whole / MANIFEST).read_bytes()
+    assert told.num_rows == sum(counts)
+    runs = Killed([*arguments, f"{out}/"], out, seconds, len(parts(whole)))
+    finished = 0
+    while runs.kills.total() < KILLS or out.exists():
+        if runs.kills.total() >= KILLS:
+            done = subprocess.run(runs.arguments, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        elif not runs.run():
+            continue
+        assert table(out).equals(told)
+        assert (out / MANIFEST).read_bytes() == manifest
+        assert not list(out.glob(".metricsieve-*.tmp"))
+        finished += 1
+        shutil.rmtree(out)
+    print(
+        f"\n{runs.kills.total()} kills ({runs.kills['part']} in a part, "
+        f"{runs.kills['between']} between parts, {runs.kills['manifest']} behind the last part), "
+        f"{finished} datasets of {told.num_rows:,} rows in {len(parts(whole))} parts compared"
+    )
+    assert runs.kills.total() == KILLS
