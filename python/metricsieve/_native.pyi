@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Protocol, TypeAlias, final
 
+from _typeshed import ReadableBuffer
+
 class _Reader(Protocol):
     def read(self, n: int, /) -> bytes: ...
 
-_Deferred: TypeAlias = Callable[[], bytes | Iterator[bytes | None] | None]
+_Deferred: TypeAlias = Callable[[], ReadableBuffer | Iterator[bytes | None] | None]
 
 __all__ = [
     "CheckedPattern",

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metricsieve.exceptions import SourceError
 from metricsieve.sources._remote import (
@@ -25,6 +25,9 @@ from metricsieve.sources._remote import (
     source_errors,
     stop_pauses_at,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # Requests at a time: with objects of 1 MB and 50 ms of latency they bring over 1 GB/s.
 THREADS = 64
@@ -52,7 +55,7 @@ class Deferred:
         self.size = size
         self.envelope = envelope
 
-    def __call__(self) -> bytes | Iterator[bytes | None] | None:
+    def __call__(self) -> ReadableBuffer | Iterator[bytes | None] | None:
         """The source's bytes, or an iterator of pieces if it is a large one.
 
         None means not yet, here and among the pieces: who asks waits on its own side, because a
@@ -126,7 +129,7 @@ class Prefetcher:
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(SourceError("the scan was closed"))
 
-    def _take(self, index: int) -> bytes | Iterator[bytes | None] | None:
+    def _take(self, index: int) -> ReadableBuffer | Iterator[bytes | None] | None:
         with self._lock:
             self._check_open()
             self._look_ahead(index)
@@ -143,7 +146,7 @@ class Prefetcher:
         """The bytes of a large source, a few pieces ahead of who takes them; None for not yet."""
         assert content.more is not None
         coming: deque[Future[bytes]] = deque()
-        piece = content.first
+        piece = bytes(content.first)
         while True:
             with self._lock:
                 self._check_open()

@@ -20,6 +20,8 @@ from metricsieve._text import shorten
 from metricsieve.exceptions import SourceError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from metricsieve.sources.cloudwatch_logs import CloudWatchLogs
 
 # What is fetched as a whole: the engine decompresses gzip of this size at one go.
@@ -37,13 +39,13 @@ class Content(NamedTuple):
     """What fetching gave.
 
     Attributes:
-        first: the first bytes; all of them if there is no `more`.
+        first: the first bytes; all of them if there is no `more`, and then in any read-only buffer.
         more: calls that give the bytes behind, in order.
         abreast: how many of these may run at a time. With 1, the next is asked for when the one
             before has ended.
     """
 
-    first: bytes
+    first: ReadableBuffer
     more: Iterator[Callable[[], bytes]] | None = None
     abreast: int = 1
 

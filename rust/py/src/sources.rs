@@ -12,6 +12,7 @@ use std::{
 
 use metricsieve_core::{Envelope, Source, Sources};
 use pyo3::{
+    buffer::PyBuffer,
     exceptions::{PyOSError, PyStopIteration, PyTypeError, PyValueError},
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
@@ -113,6 +114,37 @@ fn stream(object: Bound<'_, PyAny>, call: Call, raised: &Raised) -> Source {
     }))
 }
 
+/// An object whose bytes can be looked at, such as those that obstore has fetched: they need not be copied.
+struct Buffer(Option<PyBuffer<u8>>);
+
+impl Buffer {
+    /// None if there are others to write to it, or if it is no run of bytes.
+    fn of(object: &Bound<'_, PyAny>) -> Option<Self> {
+        let buffer = PyBuffer::get(object).ok()?;
+        (buffer.readonly() && buffer.is_c_contiguous()).then_some(Self(Some(buffer)))
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        let Some(buffer) = self.0.as_ref().filter(|buffer| buffer.len_bytes() > 0) else { return &[] };
+        // SAFETY: the buffer is contiguous, and read-only as long as it is held.
+        unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) }
+    }
+}
+
+impl Drop for Buffer {
+    /// Gives it back, which needs the GIL; when the interpreter is ending, it takes the memory with it.
+    fn drop(&mut self) {
+        let mut buffer = self.0.take();
+        let _ = attached(|_| {
+            drop(buffer.take());
+            Ok(())
+        });
+        std::mem::forget(buffer);
+    }
+}
+
 /// A callable that gives bytes, or an iterator of bytes for what is too large to be given at once; None stands for
 /// "not yet" in both. A worker thread calls it and reads the iterator.
 fn deferred(object: Bound<'_, PyAny>, raised: &Raised) -> Source {
@@ -123,9 +155,9 @@ fn deferred(object: Bound<'_, PyAny>, raised: &Raised) -> Source {
             if given.is_none() {
                 return Ok(None);
             }
-            Ok(Some(match given.extract() {
-                Ok(bytes) => Source::Bytes(Arc::new(Bytes(bytes))),
-                Err(_) => stream(given.try_iter()?.into_any(), Call::Poll, &raised),
+            Ok(Some(match Buffer::of(&given) {
+                Some(bytes) => Source::Bytes(Arc::new(bytes)),
+                None => stream(given.try_iter()?.into_any(), Call::Poll, &raised),
             }))
         };
         let mut patience = Patience::default();
