@@ -3,7 +3,7 @@
 //! [`Columns`] is made from the definitions and the options alone, before anything is read; `batch`
 //! fills it. Names and types are public promises.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -97,9 +97,7 @@ impl Columns {
         let plain_source = options.strings == Strings::Plain || options.sources > MAX_SOURCE_DICTIONARY;
         let fields: Vec<Field> =
             columns.iter().map(|column| field(column, definitions, options, plain_source)).collect();
-        let units = HashMap::from([("metricsieve:definitions".to_owned(), fingerprint(definitions))]);
-        let schema = Arc::new(Schema::new_with_metadata(fields, units));
-        Ok(Self { columns, strings: options.strings, plain_source, schema })
+        Ok(Self { columns, strings: options.strings, plain_source, schema: Arc::new(Schema::new(fields)) })
     }
 
     /// The Arrow schema.
@@ -167,15 +165,4 @@ fn field(column: &Column, definitions: &DefinitionSet, options: &ColumnOptions, 
         Column::Match => Field::new("match", DataType::UInt32, false),
         Column::Text => Field::new("text", DataType::Utf8, true),
     }
-}
-
-/// A short hash of names, patterns and options (FNV-1a, 64 bit), to tell results apart.
-fn fingerprint(definitions: &DefinitionSet) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let definition = definitions.definitions().iter().map(|definition| format!("{definition:?}\n"));
-    let context = definitions.context().iter().map(|column| format!("{column:?}\n"));
-    for byte in definition.chain(context).flat_map(String::into_bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    format!("{hash:016x}")
 }

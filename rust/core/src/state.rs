@@ -206,9 +206,9 @@ impl State {
         go_on
     }
 
-    /// Gets to know the event of the record at `at` of the block.
+    /// Makes the event of the record at `at` of the block the one at hand.
     #[inline]
-    fn look_at(&mut self, block: &[u8], at: usize) {
+    fn take_event(&mut self, block: &[u8], at: usize) {
         if !self.events.is_blank(block, at) {
             self.event.clone_from(self.events.of(block, at, self.offset));
             self.is_blank = false;
@@ -344,7 +344,7 @@ impl Visitor for Visit<'_, '_> {
             self.record = Some(record.start);
             self.at = self.place(record.start);
             if self.state.tells_event {
-                self.state.look_at(self.block, record.start);
+                self.state.take_event(self.block, record.start);
             }
         }
         let (line, offset) = self.at;
