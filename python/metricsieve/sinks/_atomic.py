@@ -125,6 +125,10 @@ def sync(descriptor: int) -> None:
             raise
 
 
+# So many bytes are given to the disk at a time while a file is written.
+_BEGIN_BYTES = 8 << 20
+
+
 class AtomicFile(io.RawIOBase):
     """A file under a temporary name beside its target until `commit`.
 
@@ -154,6 +158,7 @@ class AtomicFile(io.RawIOBase):
         self._temporary: str | None = None
         self._file: io.BufferedWriter | None = None
         self._sealed = False
+        self._written = self._begun = 0
         with sink_errors(self.path):
             self._file = open(self._open(), "wb")  # noqa: SIM115 - lives as long as the sink
 
@@ -180,7 +185,19 @@ class AtomicFile(io.RawIOBase):
     def write(self, data: ReadableBuffer, /) -> int:
         """Write all of `data`; unlike a raw file never a part of it."""
         with sink_errors(self.path):
-            return self._open_file().write(data)
+            written = self._open_file().write(data)
+            self._written += written
+            if self._written - self._begun >= _BEGIN_BYTES:
+                self._begin_syncing()
+            return written
+
+    def _begin_syncing(self) -> None:
+        """Let the disk begin with what it has not; else everything waits for it at the end."""
+        begun, self._begun = self._begun, self._written
+        if hasattr(os, "posix_fadvise") and self._temporary is not None:
+            # Pages that are not on the disk yet are not forgotten by this, but written.
+            length, advice = self._written - begun, os.POSIX_FADV_DONTNEED
+            os.posix_fadvise(self._open_file().fileno(), begun, length, advice)
 
     def flush(self) -> None:
         if self._file is not None and not self._file.closed:

@@ -68,13 +68,13 @@ class _PointsWriter:
     def write_batch(self, batch: pa.RecordBatch) -> None:
         if not batch.schema.equals(self._schema):
             raise ValueError(f"a batch has other columns than the file: {batch.schema}")
-        self._file.write(self._encoder.encode(batch))
+        self._encoder.encode(batch, self._file.write)
 
     def add_key_value_metadata(self, metadata: Mapping[str, str]) -> None:
         self._more += metadata.items()
 
     def close(self) -> None:
-        self._file.write(self._encoder.finish(self._more))
+        self._encoder.finish(self._more, self._file.write)
 
 
 def whole_row_groups(table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:

@@ -7,8 +7,9 @@ use arrow_array::{
     cast::AsArray,
     types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type},
 };
-use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::DataType;
+use bytes::Bytes;
 use parquet::{
     basic::Encoding,
     data_type::ByteArray,
@@ -25,6 +26,11 @@ const MAX_STATISTIC: usize = 64;
 /// Texts are a dictionary while at most one in so many differs from all before it.
 const REPEATED: usize = 4;
 const COMPRESSION_LEVEL: i32 = 1;
+/// Of a name in a dictionary, until its place among those that stand in a row is known.
+const UNUSED: u32 = u32::MAX;
+const USED: u32 = UNUSED - 1;
+/// Numbers that are looked at together.
+const LANES: usize = 8;
 
 /// A column of a row group.
 pub(super) struct Chunk {
@@ -38,7 +44,7 @@ pub(super) struct Chunk {
 
 /// What stands in a page.
 pub(super) struct Content {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Number of bytes before they were compressed.
     pub unpacked: usize,
 }
@@ -100,8 +106,7 @@ impl Rows {
     }
 
     fn finish(self, encoding: Encoding, statistics: Statistics) -> Chunk {
-        let data = Content { unpacked: self.page.len(), bytes: self.page };
-        Chunk { dictionary: None, data, encoding, compressed: false, statistics }
+        Chunk { dictionary: None, data: self.page.into(), encoding, compressed: false, statistics }
     }
 
     fn statistics<T>(&self, bounds: Option<(T, T)>) -> ValueStatistics<T> {
@@ -121,18 +126,15 @@ impl Rows {
 
     fn floats(mut self, array: &PrimitiveArray<Float64Type>) -> Chunk {
         let values = self.values(array);
-        // NaN is no bound, and a zero stands for both.
-        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.iter() {
-            least = if *value < least { *value } else { least };
-            most = if *value > most { *value } else { most };
-        }
-        let least = if least == 0.0 { -0.0 } else { least };
-        let most = if most == 0.0 { 0.0 } else { most };
-        let nan = values.iter().filter(|value| value.is_nan()).count();
+        let (least, most, nan) = float_bounds(&values);
         let bounds = (nan < values.len()).then_some((least, most));
-        self.page.extend_from_slice(values.inner());
         let statistics = self.statistics(bounds).with_nan_count(Some(nan as u64));
+        if self.page.is_empty() {
+            // No levels: the column as it is in memory.
+            let chunk = self.finish(Encoding::PLAIN, Statistics::Double(statistics));
+            return Chunk { data: Bytes::from_owner(Shared(values.into_inner())).into(), ..chunk };
+        }
+        self.page.extend_from_slice(values.inner());
         self.finish(Encoding::PLAIN, Statistics::Double(statistics))
     }
 
@@ -157,21 +159,27 @@ impl Rows {
 
     /// A dictionary, of which those that stand in a row are written.
     fn names(self, keys: &[i32], names: &StringArray) -> Chunk {
-        let mut places = vec![u32::MAX; names.len()];
-        let mut used = Vec::new();
-        let mut indices = Vec::with_capacity(self.len);
-        let mut index = |key: i32| {
-            let place = &mut places[key as usize];
-            if *place == u32::MAX {
-                *place = used.len() as u32;
-                used.push(names.value(key as usize));
+        let valid: Vec<i32>;
+        let keys = match self.nulls {
+            None => keys,
+            Some(_) => {
+                valid = self.valid().map(|row| keys[row]).collect();
+                &valid
             }
-            *place
         };
-        match self.nulls {
-            None => indices.extend(keys.iter().map(|key| index(*key))),
-            Some(_) => indices.extend(self.valid().map(|row| index(keys[row]))),
+        if keys.iter().all(|key| *key == keys[0]) {
+            return self.dictionary(&[names.value(keys[0] as usize)], &vec![0; keys.len()]);
         }
+        let mut places = vec![UNUSED; names.len()];
+        for key in keys {
+            places[*key as usize] = USED;
+        }
+        let mut used = Vec::new();
+        for (name, place) in places.iter_mut().enumerate().filter(|(_, place)| **place == USED) {
+            *place = used.len() as u32;
+            used.push(names.value(name));
+        }
+        let indices: Vec<u32> = keys.iter().map(|key| places[*key as usize]).collect();
         self.dictionary(&used, &indices)
     }
 
@@ -184,9 +192,8 @@ impl Rows {
         self.page.push(width as u8);
         push_numbers(&mut self.page, indices, width);
         let statistics = self.text_statistics(used.iter().min().zip(used.iter().max()).map(|(a, b)| (*a, *b)));
-        let dictionary = Content { unpacked: dictionary.len(), bytes: dictionary };
         let chunk = self.finish(Encoding::RLE_DICTIONARY, statistics);
-        Chunk { dictionary: Some((used.len(), dictionary)), ..chunk }
+        Chunk { dictionary: Some((used.len(), dictionary.into())), ..chunk }
     }
 
     fn texts(mut self, array: &StringArray) -> Chunk {
@@ -246,8 +253,44 @@ impl Chunk {
 
 impl Content {
     fn compress(&mut self) {
-        self.bytes = zstd::bulk::compress(&self.bytes, COMPRESSION_LEVEL).expect("Zstandard takes any bytes");
+        let packed = zstd::bulk::compress(&self.bytes, COMPRESSION_LEVEL);
+        self.bytes = packed.expect("Zstandard takes any bytes").into();
     }
+}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        Self { unpacked: bytes.len(), bytes }
+    }
+}
+
+/// Memory of an array as the bytes of a page.
+struct Shared(Buffer);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The least and the greatest of some numbers, and how many of them are NaN, which is neither. A zero stands for both.
+fn float_bounds(values: &[f64]) -> (f64, f64, usize) {
+    let (mut least, mut most, mut nan) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES], [0_u64; LANES]);
+    let (whole, rest) = values.as_chunks::<LANES>();
+    let mut last = [f64::NAN; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for lanes in whole.iter().chain([&last]) {
+        for (lane, value) in lanes.iter().enumerate() {
+            least[lane] = if *value < least[lane] { *value } else { least[lane] };
+            most[lane] = if *value > most[lane] { *value } else { most[lane] };
+            nan[lane] += u64::from(value.is_nan());
+        }
+    }
+    let least = least.into_iter().fold(f64::INFINITY, f64::min);
+    let most = most.into_iter().fold(f64::NEG_INFINITY, f64::max);
+    let nan = nan.iter().sum::<u64>() as usize - (LANES - rest.len());
+    (if least == 0.0 { -0.0 } else { least }, if most == 0.0 { 0.0 } else { most }, nan)
 }
 
 fn push_text(page: &mut Vec<u8>, text: &str) {

@@ -38,10 +38,10 @@ pub struct ParquetEncoder {
     types: Vec<DataType>,
     schema: Arc<SchemaDescriptor>,
     metadata: Vec<KeyValue>,
-    /// Bytes given so far.
+    /// Bytes given before those that are held.
     position: usize,
-    /// Bytes that a batch may take, by the one before.
-    expected: usize,
+    /// The bytes that are given; their memory is used again.
+    out: Vec<u8>,
     groups: Vec<RowGroupMetaData>,
 }
 
@@ -56,56 +56,60 @@ impl ParquetEncoder {
             schema: Arc::new(SchemaDescriptor::new(Arc::new(root))),
             metadata: metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
             position: 0,
-            expected: 0,
+            out: MAGIC.to_vec(),
             groups: Vec::new(),
         })
     }
 
-    /// The bytes of a batch.
+    /// The bytes of a batch, behind those that were given before.
     ///
     /// # Panics
     ///
     /// Panics if the batch is of another schema.
-    pub fn encode(&mut self, batch: &RecordBatch) -> Vec<u8> {
+    pub fn encode(&mut self, batch: &RecordBatch) -> &[u8] {
         assert!(
             batch.columns().iter().map(|array| array.data_type()).eq(&self.types),
             "the batch has other columns than the file"
         );
-        let mut out = self.begin();
-        out.reserve(self.expected);
+        self.go_on();
         for start in (0..batch.num_rows()).step_by(MAX_ROWS) {
             let rows = MAX_ROWS.min(batch.num_rows() - start);
-            self.row_group(&batch.slice(start, rows), &mut out);
+            self.row_group(&batch.slice(start, rows));
         }
-        self.position += out.len();
-        self.expected = out.len() + out.len() / 8;
-        out
+        &self.out
     }
 
-    /// The last bytes of the file, with `more` of its metadata.
-    pub fn finish(mut self, more: Vec<(String, String)>) -> Vec<u8> {
+    /// The last bytes of the file, with `more` of its metadata. Nothing may come behind them.
+    pub fn finish(&mut self, more: Vec<(String, String)>) -> &[u8] {
+        self.go_on();
         self.metadata.extend(more.into_iter().map(|(key, value)| KeyValue::new(key, value)));
-        let mut out = self.begin();
         let by = concat!("metricsieve version ", env!("CARGO_PKG_VERSION"));
         let rows = self.groups.iter().map(RowGroupMetaData::num_rows).sum();
-        let file = FileMetaData::new(2, rows, Some(by.to_owned()), Some(self.metadata), self.schema.clone(), None);
-        let metadata = ParquetMetaData::new(file, self.groups);
-        ParquetMetaDataWriter::new(&mut out, &metadata).finish().expect("memory takes what is written");
-        out
+        let metadata = Some(std::mem::take(&mut self.metadata));
+        let file = FileMetaData::new(2, rows, Some(by.to_owned()), metadata, self.schema.clone(), None);
+        let metadata = ParquetMetaData::new(file, std::mem::take(&mut self.groups));
+        ParquetMetaDataWriter::new(&mut self.out, &metadata).finish().expect("memory takes what is written");
+        &self.out
     }
 
-    fn begin(&self) -> Vec<u8> {
-        if self.position == 0 { MAGIC.to_vec() } else { Vec::new() }
-    }
-
-    fn row_group(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) {
-        let start = self.position + out.len();
-        let mut columns = Vec::with_capacity(batch.num_columns());
-        for (array, description) in batch.columns().iter().zip(self.schema.columns()) {
-            let nullable = description.max_def_level() > 0;
-            columns.push(self.write(column::encode(array, nullable), batch.num_rows(), description, out));
+    /// Forgets what was given; the beginning of the file is given with the first batch, or the end.
+    fn go_on(&mut self) {
+        if self.position == 0 && self.out.len() == MAGIC.len() {
+            return;
         }
-        let group = RowGroupMetaData::builder(self.schema.clone())
+        self.position += self.out.len();
+        self.out.clear();
+    }
+
+    fn row_group(&mut self, batch: &RecordBatch) {
+        let start = self.position + self.out.len();
+        let schema = self.schema.clone();
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (array, description) in batch.columns().iter().zip(schema.columns()) {
+            let nullable = description.max_def_level() > 0;
+            columns.push(self.write(column::encode(array, nullable), batch.num_rows(), description));
+        }
+        let group = RowGroupMetaData::builder(schema)
             .set_num_rows(batch.num_rows() as i64)
             .set_total_byte_size(columns.iter().map(ColumnChunkMetaData::uncompressed_size).sum())
             .set_column_metadata(columns)
@@ -114,14 +118,14 @@ impl ParquetEncoder {
         self.groups.push(group.build().expect("there is a chunk a column"));
     }
 
-    fn write(&self, chunk: Chunk, rows: usize, description: &ColumnDescPtr, out: &mut Vec<u8>) -> ColumnChunkMetaData {
+    fn write(&mut self, chunk: Chunk, rows: usize, description: &ColumnDescPtr) -> ColumnChunkMetaData {
         let mut encodings = vec![Encoding::RLE, chunk.encoding];
         let mut dictionary_at = None;
         let (mut packed, mut unpacked) = (0, 0);
         let mut page = |content: Content, page: &dyn Fn(Bytes) -> Page| {
-            let offset = self.position + out.len();
-            let page = CompressedPage::new(page(content.bytes.into()), content.unpacked);
-            let mut sink = TrackedWrite::new(&mut *out);
+            let offset = self.position + self.out.len();
+            let page = CompressedPage::new(page(content.bytes), content.unpacked);
+            let mut sink = TrackedWrite::new(&mut self.out);
             let written = SerializedPageWriter::new(&mut sink).write_page(page).expect("memory takes what is written");
             sink.into_inner().expect("memory takes what is written");
             packed += written.compressed_size as i64;
@@ -205,7 +209,7 @@ mod tests {
         let array: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
         let batch = RecordBatch::try_from_iter([("value", array)]).unwrap();
         let mut encoder = ParquetEncoder::new(&batch.schema(), Vec::new()).unwrap();
-        let mut file = encoder.encode(&batch);
+        let mut file = encoder.encode(&batch).to_vec();
         file.extend(encoder.finish(Vec::new()));
         SerializedFileReader::new(file.into()).unwrap()
     }
@@ -225,6 +229,14 @@ mod tests {
         assert_eq!(bounds(&[0.0]), expected(-0.0, 0.0, 0));
         assert_eq!(bounds(&[-0.0]), expected(-0.0, 0.0, 0));
         assert_eq!(bounds(&[f64::NAN, f64::NAN]), (None, None, Some(2)));
+    }
+
+    #[test]
+    fn a_file_may_have_no_batch() {
+        let schema = Schema::new(vec![Field::new("value", DataType::Float64, false)]);
+        let mut encoder = ParquetEncoder::new(&schema, Vec::new()).unwrap();
+        let file = SerializedFileReader::new(Bytes::copy_from_slice(encoder.finish(Vec::new()))).unwrap();
+        assert_eq!((file.metadata().num_row_groups(), file.metadata().file_metadata().num_rows()), (0, 0));
     }
 
     #[test]
