@@ -186,3 +186,13 @@ def test_small_chunks_become_whole_row_groups() -> None:
     table = pa.concat_tables([pa.Table.from_batches([chunk]) for chunk in chunks])
     groups = list(whole_row_groups(table, 3))
     assert [group["m"].to_pylist() for group in groups] == [["a", "b", "c"], ["a", "b"]]
+
+
+@pytest.mark.parametrize(("apart", "packed"), [(1 << 27, True), (1 << 29, False)])
+def test_numbers_that_differ_by_much_are_not_packed(apart: int, packed: bool) -> None:
+    """fastparquet reads packed differences of more than 28 bits wrongly, whoever wrote them."""
+    batch = pa.record_batch({"time": pa.array([0, 0, apart, apart], pa.int64())})
+    file = written([batch])
+    encodings = pq.read_metadata(file).row_group(0).column(0).encodings
+    assert ("DELTA_BINARY_PACKED" in encodings) == packed
+    assert pq.read_table(file)["time"].to_pylist() == [0, 0, apart, apart]

@@ -148,8 +148,12 @@ impl Rows {
         let bounds = values.iter().min().zip(values.iter().max());
         let statistics = self.statistics(bounds.map(|(least, most)| (stored(*least), stored(*most))));
         // Unsigned numbers are stored as the signed ones with their bits.
-        push_integers(&mut self.page, &ScalarBuffer::<T>::from(values.into_inner()));
-        self.finish(Encoding::DELTA_BINARY_PACKED, statistics.into())
+        let numbers = ScalarBuffer::<T>::from(values.into_inner());
+        if push_integers(&mut self.page, &numbers) {
+            return self.finish(Encoding::DELTA_BINARY_PACKED, statistics.into());
+        }
+        self.page.extend_from_slice(numbers.inner());
+        self.finish(Encoding::PLAIN, statistics.into())
     }
 
     /// The values without nulls.

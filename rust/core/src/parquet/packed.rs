@@ -4,6 +4,8 @@ use super::hybrid::push_varint;
 
 const BLOCK: usize = 128;
 const MINIBLOCK: usize = 32;
+/// Differences that take more bits are not packed: fastparquet reads such numbers wrongly.
+const MAX_WIDTH: u8 = 28;
 
 /// An integer of Parquet.
 pub(super) trait Integer: Copy {
@@ -31,8 +33,9 @@ impl Integer for i32 {
     }
 }
 
-/// Adds all numbers of a page.
-pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) {
+/// Adds all numbers of a page; false, and nothing is added, if they differ by too much.
+pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) -> bool {
+    let start = out.len();
     push_varint(out, BLOCK as u64);
     push_varint(out, (BLOCK / MINIBLOCK) as u64);
     push_varint(out, numbers.len() as u64);
@@ -45,12 +48,16 @@ pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) {
         for (delta, (number, before)) in deltas.iter_mut().zip(pairs) {
             *delta = number.since(*before) as u64;
         }
-        push_block(out, &mut deltas, end - at);
+        if !push_block(out, &mut deltas, end - at) {
+            out.truncate(start);
+            return false;
+        }
         at = end;
     }
+    true
 }
 
-fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) {
+fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) -> bool {
     let least = deltas[..count].iter().map(|delta| *delta as i64).min().unwrap_or(0);
     push_varint(out, zigzag(least));
     for delta in &mut deltas[..count] {
@@ -60,36 +67,26 @@ fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) {
     for (width, part) in widths.iter_mut().zip(deltas.chunks_exact(MINIBLOCK)) {
         *width = (u64::BITS - part.iter().fold(0, |all, delta| all | delta).leading_zeros()) as u8;
     }
+    if widths.iter().any(|width| *width > MAX_WIDTH) {
+        return false;
+    }
     out.extend_from_slice(&widths);
     for (width, part) in widths.iter().zip(deltas.chunks_exact(MINIBLOCK)) {
         pack(out, part, u32::from(*width));
     }
+    true
 }
 
 /// Adds 32 numbers of `width` bits.
 fn pack(out: &mut Vec<u8>, numbers: &[u64], width: u32) {
-    if width > 32 {
-        let (mut bits, mut held) = (0_u128, 0);
-        for number in numbers {
-            bits |= u128::from(*number) << held;
-            held += width;
-            if held >= 64 {
-                out.extend_from_slice(&(bits as u64).to_le_bytes());
-                bits >>= 64;
-                held -= 64;
-            }
-        }
-        out.extend_from_slice(&bits.to_le_bytes()[..held as usize / 8]);
-    } else if width > 0 {
-        let (mut bits, mut held) = (0_u64, 0);
-        for number in numbers {
-            bits |= number << held;
-            held += width;
-            if held >= 32 {
-                out.extend_from_slice(&(bits as u32).to_le_bytes());
-                bits >>= 32;
-                held -= 32;
-            }
+    let (mut bits, mut held) = (0_u64, 0);
+    for number in numbers {
+        bits |= number << held;
+        held += width;
+        if held >= 32 {
+            out.extend_from_slice(&(bits as u32).to_le_bytes());
+            bits >>= 32;
+            held -= 32;
         }
     }
 }
