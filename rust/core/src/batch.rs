@@ -46,6 +46,7 @@ pub(crate) struct Batcher {
 }
 
 /// The values of the batch that is being filled; empty where no column wants them or no row has any.
+#[derive(Default)]
 struct Filling {
     len: usize,
     metric: Vec<i32>,
@@ -61,9 +62,11 @@ struct Filling {
     times: Vec<i64>,
     text: Texts,
     labels: Vec<Texts>,
-    /// `job`, `host` and `stream`; no longer than to the last row that has one.
-    origin: [Nullable; 3],
-    rank: Nullable,
+    /// `job`, `host` and `stream` as places in their dictionaries; no longer than to the last row of which anything
+    /// is known.
+    names: [Vec<Option<i32>>; 3],
+    /// The same of ranks.
+    ranks: Vec<Option<i32>>,
     context: Vec<Nullable>,
 }
 
@@ -73,47 +76,29 @@ struct Nullable {
     valid: Vec<bool>,
 }
 
-impl Default for Filling {
-    fn default() -> Self {
-        let text = || Nullable::new(ContextType::String);
-        Self {
-            len: 0,
-            metric: Vec::new(),
-            source: Vec::new(),
-            value: Vec::new(),
-            valid: Vec::new(),
-            line: Vec::new(),
-            offset: Vec::new(),
-            definition: Vec::new(),
-            number: Vec::new(),
-            times: Vec::new(),
-            text: Texts::default(),
-            labels: Vec::new(),
-            origin: [text(), text(), text()],
-            rank: Nullable::new(ContextType::Int64),
-            context: Vec::new(),
-        }
-    }
-}
-
 /// The values of a dictionary that goes on over the batches.
 #[derive(Default)]
 struct Growing {
-    ids: HashMap<Box<str>, i32>,
-    names: Vec<Box<str>>,
+    ids: HashMap<Arc<str>, i32>,
+    names: Vec<Arc<str>>,
+    /// Place of the name that was asked for last.
+    last: i32,
     array: Option<Arc<StringArray>>,
 }
 
 impl Growing {
-    fn id(&mut self, name: &str) -> i32 {
-        if let Some(id) = self.ids.get(name) {
-            return *id;
+    /// The place of a name.
+    fn id(&mut self, name: &Arc<str>) -> i32 {
+        if self.names.get(self.last as usize).is_none_or(|last| last != name) {
+            self.last = self.ids.get(name).copied().unwrap_or_else(|| {
+                let id = self.names.len() as i32;
+                self.ids.insert(name.clone(), id);
+                self.names.push(name.clone());
+                self.array = None;
+                id
+            });
         }
-        let id = self.names.len() as i32;
-        self.ids.insert(name.into(), id);
-        self.names.push(name.into());
-        self.array = None;
-        id
+        self.last
     }
 
     fn values(&mut self) -> Arc<StringArray> {
@@ -193,6 +178,15 @@ impl Batcher {
                         let carried = |origin: &_| carried.value(origin, *index);
                         filling.context[*index].extend(&rows.context[*index], range.clone(), carried);
                     }
+                    Column::Rank => {
+                        fill(&mut filling.ranks, filling.len, &rows.origins, range.clone(), |origin| origin.rank);
+                    }
+                    Column::Job | Column::Host | Column::Stream => {
+                        let (name, places) = (name_column(column), &mut self.names[name_column(column)]);
+                        fill(&mut filling.names[name], filling.len, &rows.origins, range.clone(), |origin| {
+                            [&origin.job, &origin.host, &origin.stream][name].as_ref().map(|told| places.id(told))
+                        });
+                    }
                     column => filling.add(column, rows, range.clone(), line_base, &self.definitions, room),
                 }
             }
@@ -247,18 +241,24 @@ impl Batcher {
                 let nulls = times.contains(&NO_TIME).then(|| times.iter().map(|time| *time != NO_TIME).collect());
                 Arc::new(TimestampMicrosecondArray::new(times.into(), nulls).with_timezone("UTC"))
             }
-            Column::Rank if !filled.rank.valid.is_empty() => filled.rank.ranks(len),
-            Column::Job if !filled.origin[0].valid.is_empty() => self.own_dictionary(0, &filled.origin[0], len),
-            Column::Host if !filled.origin[1].valid.is_empty() => self.own_dictionary(1, &filled.origin[1], len),
-            Column::Stream if !filled.origin[2].valid.is_empty() => self.own_dictionary(2, &filled.origin[2], len),
+            Column::Rank if filled.ranks.iter().any(Option::is_some) => {
+                filled.ranks.resize(len, None);
+                Arc::new(Int32Array::from(take(&mut filled.ranks)))
+            }
+            Column::Job | Column::Host | Column::Stream => {
+                let mut places = take(&mut filled.names[name_column(column)]);
+                if places.iter().all(Option::is_none) {
+                    return self.null(column, len);
+                }
+                places.resize(len, None);
+                self.own_dictionary(name_column(column), places)
+            }
             Column::Context(index) => {
                 std::mem::replace(&mut filled.context[*index], Nullable::new(ContextType::default())).finish()
             }
             Column::Label(index) => strings(take(&mut filled.labels[*index])),
             Column::Text => strings(take(&mut filled.text)),
-            Column::Timestamp | Column::Line | Column::Rank | Column::Job | Column::Host | Column::Stream => {
-                self.null(column, len)
-            }
+            Column::Timestamp | Column::Line | Column::Rank => self.null(column, len),
         }
     }
 
@@ -287,29 +287,41 @@ impl Batcher {
     }
 
     /// `job`, `host` and `stream`.
-    fn own_dictionary(&mut self, column: usize, texts: &Nullable, len: usize) -> ArrayRef {
-        let ContextValues::String(values) = &texts.values else { unreachable!("names are texts") };
-        let values = (0..len).map(|row| if row < texts.valid.len() { values.get(row) } else { None });
-        if self.columns.strings == Strings::Plain {
-            return Arc::new(values.collect::<StringArray>());
-        }
+    fn own_dictionary(&mut self, column: usize, places: Vec<Option<i32>>) -> ArrayRef {
         let names = &mut self.names[column];
-        let mut last: Option<(&str, i32)> = None;
-        let keys = values.map(|name| {
-            let name = name?;
-            let id = last.filter(|(known, _)| *known == name).map_or_else(|| names.id(name), |(_, id)| id);
-            last = Some((name, id));
-            Some(id)
-        });
-        let keys: Int32Array = keys.collect();
-        Arc::new(DictionaryArray::<Int32Type>::new(keys, names.values()))
+        if self.columns.strings == Strings::Plain {
+            let texts = places.iter().map(|place| place.map(|place| &*names.names[place as usize]));
+            return Arc::new(texts.collect::<StringArray>());
+        }
+        Arc::new(DictionaryArray::<Int32Type>::new(Int32Array::from(places), names.values()))
+    }
+}
+
+/// Which of the columns of names a column is.
+fn name_column(column: &Column) -> usize {
+    [Column::Job, Column::Host, Column::Stream].iter().position(|name| name == column).expect("a column of names")
+}
+
+/// Adds what the origins of some rows tell to a column, at the batch's row `at`.
+fn fill(
+    column: &mut Vec<Option<i32>>,
+    at: usize,
+    origins: &Runs<Origin>,
+    rows: Range<usize>,
+    mut tell: impl FnMut(&Origin) -> Option<i32>,
+) {
+    if !origins.is_empty() {
+        column.resize(at, None);
+        for (origin, count) in origins.of(rows) {
+            column.extend(repeat_n(tell(origin), count));
+        }
     }
 }
 
 impl Filling {
     fn text_bytes(&self) -> usize {
         let texts = self.labels.iter().chain([&self.text]).map(|texts| texts.bytes.len());
-        let more = self.context.iter().chain(&self.origin).map(|column| column.values.text_bytes());
+        let more = self.context.iter().map(|column| column.values.text_bytes());
         texts.chain(more).sum()
     }
 
@@ -351,13 +363,11 @@ impl Filling {
                     self.times.extend(range.map(|row| rows.times.get(row).copied().unwrap_or(NO_TIME)));
                 }
             }
-            Column::Rank => self.rank.extend_from(self.len, &rows.rank, range),
-            Column::Job => self.origin[0].extend_from(self.len, &rows.origin[0], range),
-            Column::Host => self.origin[1].extend_from(self.len, &rows.origin[1], range),
-            Column::Stream => self.origin[2].extend_from(self.len, &rows.origin[2], range),
             Column::Label(index) => self.labels[*index].extend(&rows.labels[*index], range),
             Column::Text => self.text.extend(&rows.text, range),
-            Column::Context(_) => unreachable!("these need what was carried"),
+            Column::Context(_) | Column::Rank | Column::Job | Column::Host | Column::Stream => {
+                unreachable!("these need what the batcher knows")
+            }
         }
     }
 }
@@ -370,7 +380,7 @@ impl Nullable {
     /// Adds some rows, those that are open with what was carried to them.
     fn extend<'a>(
         &mut self,
-        runs: &'a Runs,
+        runs: &'a Runs<Holds>,
         rows: Range<usize>,
         carried: impl Fn(&Origin) -> Option<&'a ContextValue>,
     ) {
@@ -383,29 +393,6 @@ impl Nullable {
             self.values.push(value, count);
             self.valid.extend(repeat_n(value.is_some(), count));
         }
-    }
-
-    /// The same for a column of which only rows with a value are written down, at the row `at`.
-    fn extend_from(&mut self, at: usize, runs: &Runs, rows: Range<usize>) {
-        if runs.last().is_some() {
-            self.pad(at);
-            self.extend(runs, rows, |_| None);
-        }
-    }
-
-    /// Adds nulls up to a row.
-    fn pad(&mut self, row: usize) {
-        let missing = row.saturating_sub(self.valid.len());
-        self.values.push(None, missing);
-        self.valid.resize(row.max(self.valid.len()), false);
-    }
-
-    /// The column as ranks of the batch's first rows.
-    fn ranks(&mut self, len: usize) -> ArrayRef {
-        self.pad(len);
-        let ContextValues::Int64(values) = &self.values else { unreachable!("ranks are numbers") };
-        let values = values.iter().zip(&self.valid);
-        Arc::new(values.map(|(value, valid)| valid.then_some(*value as i32)).collect::<Int32Array>())
     }
 
     fn finish(self) -> ArrayRef {

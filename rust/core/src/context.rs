@@ -332,15 +332,17 @@ impl Context {
     }
 
     /// Fills a row of the record at hand.
-    pub fn row(&mut self, rows: &mut Vec<Runs>) {
+    pub fn row(&mut self, rows: &mut Vec<Runs<Holds>>) {
         rows.resize_with(self.columns.len(), Default::default);
         let (origin, tallies) = &mut self.tallies[self.at];
         for ((memory, tally), rows) in self.columns.iter_mut().zip(tallies).zip(rows) {
             tally.concern_row(&mut memory.here);
             match (&memory.here, &tally.last.value, rows.last()) {
-                (Here::Null, _, Some(Holds::Null)) => rows.repeat(),
+                (Here::Null, _, Some(Holds::Null)) => rows.repeat(1),
                 (Here::Null, ..) => rows.push(Holds::Null),
-                (_, None, Some(Holds::Open(_))) | (_, Some(_), Some(Holds::Value(_))) if !memory.fresh => rows.repeat(),
+                (_, None, Some(Holds::Open(_))) | (_, Some(_), Some(Holds::Value(_))) if !memory.fresh => {
+                    rows.repeat(1)
+                }
                 (_, value, _) => {
                     memory.fresh = false;
                     rows.push(value.clone().map_or_else(|| Holds::Open(origin.clone()), Holds::Value));

@@ -39,11 +39,6 @@ impl Strings {
         self.valid.push(text.is_some());
     }
 
-    pub fn get(&self, index: usize) -> Option<&str> {
-        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
-        self.valid[index].then(|| std::str::from_utf8(&self.bytes[range]).unwrap_or_default())
-    }
-
     /// Adds some of the values of `other`.
     pub fn extend(&mut self, other: &Strings, values: Range<usize>) {
         let (begin, end) = (other.offsets[values.start], other.offsets[values.end]);
@@ -95,22 +90,22 @@ impl ContextValues {
     }
 }
 
-/// A column of which neighbouring rows often have the same value: these are one run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Runs {
-    runs: Vec<Run>,
+/// A column of which neighbouring rows often have the same: these are one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs<T> {
+    runs: Vec<Run<T>>,
     text_bytes: usize,
 }
 
-/// Neighbouring rows with the same value.
+/// Neighbouring rows with the same.
 #[derive(Debug, Clone)]
-struct Run {
+struct Run<T> {
     /// The first row behind it.
     end: usize,
-    holds: Holds,
+    holds: T,
 }
 
-/// What the rows of a run hold.
+/// What the rows of a run of a context column hold.
 #[derive(Debug, Clone)]
 pub(crate) enum Holds {
     Null,
@@ -119,65 +114,36 @@ pub(crate) enum Holds {
     Open(Arc<Origin>),
 }
 
-impl Runs {
+impl<T> Default for Runs<T> {
+    fn default() -> Self {
+        Self { runs: Vec::new(), text_bytes: 0 }
+    }
+}
+
+impl<T> Runs<T> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.runs.last().map_or(0, |run| run.end)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// What the last row holds.
-    pub fn last(&self) -> Option<&Holds> {
+    pub fn last(&self) -> Option<&T> {
         self.runs.last().map(|run| &run.holds)
     }
 
-    /// Adds the row of this number with a text; rows before it that were not added have none.
-    pub fn add_text(&mut self, row: usize, text: Option<&str>) {
-        self.pad(row, text.is_some());
-        match (self.last(), text) {
-            (None, None) => {}
-            (Some(Holds::Value(ContextValue::String(last))), Some(text)) if **last == *text => self.repeat(),
-            (Some(Holds::Null), None) => self.repeat(),
-            (_, Some(text)) => self.push(Holds::Value(ContextValue::String(text.into()))),
-            (_, None) => self.push(Holds::Null),
-        }
-    }
-
-    /// The same with a number.
-    pub fn add_number(&mut self, row: usize, number: Option<i64>) {
-        self.pad(row, number.is_some());
-        match (self.last(), number) {
-            (None, None) => {}
-            (Some(Holds::Value(ContextValue::Int64(last))), Some(number)) if *last == number => self.repeat(),
-            (Some(Holds::Null), None) => self.repeat(),
-            (_, Some(number)) => self.push(Holds::Value(ContextValue::Int64(number))),
-            (_, None) => self.push(Holds::Null),
-        }
-    }
-
-    /// Adds rows without a value, up to one that has some.
-    fn pad(&mut self, row: usize, is_needed: bool) {
-        let len = self.runs.last().map_or(0, |run| run.end);
-        if len < row && (is_needed || len > 0) {
-            match self.runs.last_mut() {
-                Some(Run { end, holds: Holds::Null }) => *end = row,
-                _ => self.runs.push(Run { end: row, holds: Holds::Null }),
-            }
-        }
-    }
-
-    /// Adds a row with the same as the last one.
-    pub fn repeat(&mut self) {
+    /// Adds rows with the same as the last one.
+    pub fn repeat(&mut self, count: usize) {
         if let Some(run) = self.runs.last_mut() {
-            run.end += 1;
+            run.end += count;
         }
-    }
-
-    /// Adds a row.
-    pub fn push(&mut self, holds: Holds) {
-        if let Holds::Value(ContextValue::String(text)) = &holds {
-            self.text_bytes += text.len();
-        }
-        let end = self.runs.last().map_or(0, |run| run.end) + 1;
-        self.runs.push(Run { end, holds });
     }
 
     /// The runs of some rows, each with how many of these it has.
-    pub fn of(&self, rows: Range<usize>) -> impl Iterator<Item = (&Holds, usize)> {
+    pub fn of(&self, rows: Range<usize>) -> impl Iterator<Item = (&T, usize)> {
         let first = self.runs.partition_point(|run| run.end <= rows.start);
         self.runs[first..].iter().scan(rows.start, move |at, run| {
             let count = run.end.min(rows.end) - *at;
@@ -186,9 +152,42 @@ impl Runs {
         })
     }
 
+    fn begin(&mut self, holds: T, count: usize, text_bytes: usize) {
+        self.runs.push(Run { end: self.len() + count, holds });
+        self.text_bytes += text_bytes;
+    }
+
     /// Bytes held, about.
     fn size(&self) -> usize {
-        self.runs.len() * size_of::<Run>() + self.text_bytes
+        self.runs.len() * size_of::<Run<T>>() + self.text_bytes
+    }
+}
+
+impl Runs<Holds> {
+    /// Adds a row.
+    pub fn push(&mut self, holds: Holds) {
+        let bytes = if let Holds::Value(ContextValue::String(text)) = &holds { text.len() } else { 0 };
+        self.begin(holds, 1, bytes);
+    }
+}
+
+impl Runs<Origin> {
+    /// Adds the row of this number; nothing is known of rows before it that were not added.
+    pub fn add(&mut self, row: usize, origin: &Origin) {
+        let missing = row - self.len();
+        match self.last() {
+            _ if missing == 0 => {}
+            Some(last) if !last.is_known() => self.repeat(missing),
+            _ => self.begin(Origin::default(), missing, 0),
+        }
+        match self.last() {
+            Some(last) if last == origin => self.repeat(1),
+            _ => {
+                let Origin { job, host, stream, .. } = origin;
+                let texts = [job, host, stream].into_iter().flatten();
+                self.begin(origin.clone(), 1, texts.map(|text| text.len()).sum());
+            }
+        }
     }
 }
 
@@ -216,10 +215,9 @@ pub(crate) struct Rows {
     /// Empty where no column asks for it, like all below.
     pub text: Strings,
     pub labels: Vec<Strings>,
-    /// `job`, `host` and `stream`; no longer than to the last row that has one.
-    pub origin: [Runs; 3],
-    pub rank: Runs,
-    pub context: Vec<Runs>,
+    /// No longer than to the last row of which any is known.
+    pub origins: Runs<Origin>,
+    pub context: Vec<Runs<Holds>>,
 }
 
 /// Stands for a time that is not known.
@@ -257,9 +255,9 @@ impl Rows {
     /// Bytes held, about: what back-pressure counts.
     pub fn size(&self) -> usize {
         let strings = self.labels.iter().chain([&self.text]);
-        let runs = self.context.iter().chain(&self.origin).chain([&self.rank]);
         self.len() * 48
-            + runs.map(Runs::size).sum::<usize>()
+            + self.origins.size()
+            + self.context.iter().map(Runs::size).sum::<usize>()
             + strings.map(|strings| strings.bytes.len() + strings.offsets.len() * 5).sum::<usize>()
     }
 }

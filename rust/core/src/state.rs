@@ -3,13 +3,13 @@
 //! [`State`] is what an [`Extractor`](crate::extract) knows of the source that it reads: where it is, what it found,
 //! what is carried on. [`Visit`] takes what the matcher finds in one block to it.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     context::{Context, ContextType},
     definition::MetricId,
     encoding::utf16_len,
-    event::{Event, Events},
+    event::{Event, Events, Origin},
     extract::{Emit, EnvelopeOptions, ExtractOptions, OnReject, Rejected},
     matcher::{Cache, InText, Match, Matcher, TIMED, Visitor, Wrapped},
     normalize::Text,
@@ -502,17 +502,23 @@ impl State {
         self.tally.foreign += u64::from(self.event.is_foreign);
     }
 
-    /// `job`, `host`, `stream` and `rank`: a label fills them, else what is known of the event.
+    /// Who wrote the record: a label tells, else what is known of the event.
     #[inline(never)]
     fn origin_columns(&mut self, text: &Text<'_>, found: &Match<'_>) {
-        let (metric, rows, origin) = (&self.metrics[found.metric], &mut self.rows, &self.event.origin);
-        let row = rows.points.len() - 1;
-        let label = |group: Option<usize>| Some(&text.text[found.group(group?)?]);
-        let told = [&origin.job, &origin.host, &origin.stream];
-        for ((column, group), told) in rows.origin.iter_mut().zip(metric.origin).zip(told) {
-            column.add_text(row, label(group).or(told.as_deref()));
+        let (metric, row) = (&self.metrics[found.metric], self.rows.points.len() - 1);
+        if metric.origin == [None; 3] && metric.rank.is_none() {
+            return self.rows.origins.add(row, &self.event.origin);
         }
+        let label = |group: Option<usize>| Some(&text.text[found.group(group?)?]);
+        let [job, host, stream] = metric.origin.map(|group| label(group).map(Arc::from));
         let rank = label(metric.rank).and_then(|rank| rank.trim().parse::<i32>().ok());
-        rows.rank.add_number(row, rank.or(origin.rank).map(i64::from));
+        let known = self.event.origin.clone();
+        let origin = Origin {
+            job: job.or(known.job),
+            host: host.or(known.host),
+            stream: stream.or(known.stream),
+            rank: rank.or(known.rank),
+        };
+        self.rows.origins.add(row, &origin);
     }
 }
