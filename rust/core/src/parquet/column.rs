@@ -23,8 +23,9 @@ use super::{
 
 /// Longer texts are no statistics.
 const MAX_STATISTIC: usize = 64;
-/// Texts are a dictionary while at most one in so many differs from all before it.
+/// Texts are a dictionary while at most one in so many differs from all before it, or while there are few of them.
 const REPEATED: usize = 4;
+const FEW: usize = 64;
 const COMPRESSION_LEVEL: i32 = 1;
 /// Of a name in a dictionary, until its place among those that stand in a row is known.
 const UNUSED: u32 = u32::MAX;
@@ -56,28 +57,30 @@ pub(super) fn encode(array: &ArrayRef, nullable: bool) -> Chunk {
     if nullable {
         push_levels(&mut page, nulls.as_ref(), array.len());
     }
-    let rows = Rows { page, nulls, len: array.len() };
-    if rows.count_nulls() == rows.len {
-        return rows.without_values(array.data_type());
+    let column = Column { page, nulls, len: array.len() };
+    if column.count_nulls() == column.len {
+        return column.without_values(array.data_type());
     }
     match array.data_type() {
-        DataType::Float64 => rows.floats(array.as_primitive()),
-        DataType::Int32 => rows.integers::<Int32Type, i32>(array.as_primitive(), |value| value),
-        DataType::UInt32 => rows.integers::<UInt32Type, i32>(array.as_primitive(), |value| value as i32),
-        DataType::Int64 => rows.integers::<Int64Type, i64>(array.as_primitive(), |value| value),
-        DataType::UInt64 => rows.integers::<UInt64Type, i64>(array.as_primitive(), |value| value as i64),
-        DataType::Timestamp(..) => rows.integers::<TimestampMicrosecondType, i64>(array.as_primitive(), |value| value),
-        DataType::Utf8 => rows.texts(array.as_string()),
+        DataType::Float64 => column.floats(array.as_primitive()),
+        DataType::Int32 => column.integers::<Int32Type, i32>(array.as_primitive(), |value| value),
+        DataType::UInt32 => column.integers::<UInt32Type, i32>(array.as_primitive(), |value| value as i32),
+        DataType::Int64 => column.integers::<Int64Type, i64>(array.as_primitive(), |value| value),
+        DataType::UInt64 => column.integers::<UInt64Type, i64>(array.as_primitive(), |value| value as i64),
+        DataType::Timestamp(..) => {
+            column.integers::<TimestampMicrosecondType, i64>(array.as_primitive(), |value| value)
+        }
+        DataType::Utf8 => column.texts(array.as_string()),
         DataType::Dictionary(..) => {
             let array = array.as_dictionary::<Int32Type>();
-            rows.names(array.keys().values(), array.values().as_string())
+            column.names(array.keys().values(), array.values().as_string())
         }
         other => unreachable!("the encoder was not made for {other}"),
     }
 }
 
 /// The page of a column that is being written: levels are there, values come.
-struct Rows {
+struct Column {
     page: Vec<u8>,
     nulls: Option<NullBuffer>,
     len: usize,
@@ -95,7 +98,7 @@ fn push_levels(page: &mut Vec<u8>, nulls: Option<&NullBuffer>, len: usize) {
     page[start..start + 4].copy_from_slice(&size.to_le_bytes());
 }
 
-impl Rows {
+impl Column {
     fn count_nulls(&self) -> usize {
         self.nulls.as_ref().map_or(0, NullBuffer::null_count)
     }
@@ -229,7 +232,7 @@ impl Rows {
                     used.len() as u32 - 1
                 })
             }));
-            if used.len() > MAX_STATISTIC.max(indices.len() / REPEATED) {
+            if used.len() > FEW.max(indices.len() / REPEATED) {
                 return None;
             }
         }
