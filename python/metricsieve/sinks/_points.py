@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from metricsieve.sinks._series import plain
+from metricsieve.sinks._cells import cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +81,9 @@ class Points:
             undated: the time of rows without one, in microseconds since 1970.
         """
         names = [name for name in batch.schema.names if name not in ("offset", "text")]
-        columns = [plain(batch.column(name)) for name in names]
-        for cells in zip(*columns, strict=True):
-            row = dict(zip(names, cells, strict=True))
+        columns = [cells(batch.column(name)) for name in names]
+        for values in zip(*columns, strict=True):
+            row = dict(zip(names, values, strict=True))
             value, time = row["value"], row.get("timestamp")
             time = undated if time is None else time
             if value is None or time is None:

@@ -6,12 +6,13 @@ what it gives. Trackers know runs, metrics and whole steps; a template says what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from metricsieve._context import step_column
-from metricsieve.sinks._template import Template
+from metricsieve.results._rows import row_numbers
+from metricsieve.sinks._cells import plain
+from metricsieve.sinks._template import Labels, Template
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 OPTIONS = ("step", "run", "tag")
 _FRACTIONS = 1000
+_LARGEST_STEP = 2**63 - 1
+# Columns of what is held: numbers of run and tag, whole step, microseconds or null, value.
+_RUN, _TAG, _STEP, _MICROS, _VALUE = "run", "tag", "step", "micros", "value"
+_AT_A_TIME = 8192  # points that are Python objects
 
 
 class Naming(TypedDict):
@@ -55,6 +60,31 @@ class RunPoint(NamedTuple):
     value: float
 
 
+class RunPoints:
+    """The points of a run by step; they become Python objects when they are asked for.
+
+    Args:
+        points: columns of `Runs`, of one run.
+        tags: the texts of tags.
+    """
+
+    def __init__(self, points: pa.Table, tags: Labels) -> None:
+        self._points = points
+        self._tags = tags
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __iter__(self) -> Iterator[RunPoint]:
+        texts = self._tags.texts
+        columns = self._points.select([_TAG, _STEP, _MICROS, _VALUE])
+        for start in range(0, len(columns), _AT_A_TIME):
+            part = columns.slice(start, _AT_A_TIME)
+            cells = (column.to_pylist() for column in part.columns)
+            for tag, step, micros, value in zip(*cells, strict=True):
+                yield RunPoint(texts[tag], step, micros, value)
+
+
 class Runs:
     """Points by run, until they are taken.
 
@@ -85,51 +115,101 @@ class Runs:
     ) -> None:
         self.step = step_axis(schema, step)
         has_origin = {"job", "source"} & set(schema.names)
-        self._run = Template(run or ("{job}" if has_origin else "points"), schema.names, "run")
-        self._tag = Template(tag, schema.names, "tag")
-        wanted = {"value", "timestamp", self.step, *self._run.columns, *self._tag.columns}
-        self._columns = [name for name in schema.names if name in wanted]
-        self._points: dict[str, list[tuple[str, Any, int | None, float]]] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
+        named = Template(run or ("{job}" if has_origin else "points"), schema.names, "run")
+        self._runs = Labels(named)
+        self._tags = Labels(Template(tag, schema.names, "tag"))
+        self._held: list[pa.RecordBatch] = []
+        self._numbers: dict[tuple[int, int], int] = {}
         self._times: dict[str, int] = {}
         self.without_step = self.doubled = 0
         self._is_fractional = self.step is not None and is_floating(schema, self.step)
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the points of a batch."""
-        from metricsieve.sinks._series import plain
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        columns = {name: plain(batch.column(name)) for name in self._columns}
-        for cells in zip(*columns.values(), strict=True):
-            row = dict(zip(columns, cells, strict=True))
-            run, tag, value = self._run.of(row), self._tag.of(row), row["value"]
-            if run is None or tag is None or value is None:
-                continue
-            if self.step is None:
-                step = self._numbers.get((run, tag), 0)
-                self._numbers[run, tag] = step + 1
-            else:
-                step = row[self.step]
-                if step is None:
-                    self.without_step += 1
-                    continue
-                if step != step or step in (math.inf, -math.inf):
-                    self.without_step += 1
-                    continue
-            self._points.setdefault(run, []).append((tag, step, row.get("timestamp"), value))
+        nothing = pa.nulls(batch.num_rows, pa.int64())
+        has_time = "timestamp" in batch.schema.names
+        points: dict[str, Any] = {
+            _RUN: self._runs.of(batch),
+            _TAG: self._tags.of(batch),
+            _STEP: nothing if self.step is None else self._whole(batch.column(self.step)),
+            _MICROS: plain(batch.column("timestamp")) if has_time else nothing,
+            _VALUE: batch.column("value"),
+        }
+        wanted: Any = pc.and_(points[_RUN].is_valid(), points[_TAG].is_valid())
+        wanted = pc.and_(wanted, points[_VALUE].is_valid())
+        if self.step is not None:
+            stepped = points[_STEP].is_valid()
+            self.without_step += pc.sum(pc.and_not(wanted, stepped)).as_py() or 0
+            wanted = pc.and_(wanted, stepped)
+        held = pa.record_batch(points).filter(wanted)
+        if held.num_rows:
+            self._held.append(held)
 
-    def take(self) -> Iterator[tuple[str, list[RunPoint]]]:
+    def _whole(self, steps: Any) -> Any:
+        """Steps as whole numbers; null where there is none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not self._is_fractional:
+            if steps.type != pa.uint64():
+                return steps.cast(pa.int64())
+            fits: Any = pc.less_equal(steps, pa.scalar(_LARGEST_STEP, pa.uint64()))
+            return pc.if_else(fits, steps, pa.scalar(None, pa.uint64())).cast(pa.int64())
+        thousandths = pc.round(pc.multiply(steps, float(_FRACTIONS)), round_mode="half_to_even")
+        fits = pc.less(pc.abs(thousandths), pa.scalar(float(_LARGEST_STEP)))
+        return pc.if_else(fits, thousandths, pa.scalar(None, pa.float64())).cast(pa.int64())
+
+    def take(self) -> Iterator[tuple[str, RunPoints]]:
         """Each run with its points by step, those of a step in the order of the rows."""
-        taken, self._points = self._points, {}
-        scale = _FRACTIONS if self._is_fractional else 1
-        for run, points in taken.items():
-            last: dict[tuple[str, int], RunPoint] = {}
-            for tag, step, micros, value in points:
-                whole = round(step * scale)
-                # Dropped first, so that its place among those of its step is the last one's.
-                self.doubled += last.pop((tag, whole), None) is not None
-                last[tag, whole] = RunPoint(tag, whole, micros, value)
-            yield run, sorted(last.values(), key=lambda point: point.step)
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        held, self._held = self._held, []
+        if not held:
+            return
+        points = pa.Table.from_batches(held).combine_chunks()
+        del held
+        if self.step is None:
+            points = self._numbered(points)
+        else:
+            order = _order(points, _RUN, _TAG, _STEP)
+            begins = _begins(points.select([_RUN, _TAG, _STEP]).take(order))
+            # Each of one run, tag and step gives way to the one behind it.
+            ends = pa.concat_arrays([begins.slice(1), pa.array([True])])
+            last = order.filter(ends)
+            self.doubled += len(points) - len(last)
+            points = points.take(last.take(pc.sort_indices(last)))
+        points = points.take(_order(points, _RUN, _STEP)).combine_chunks()
+        start = 0
+        counted: Any = pc.value_counts(points.column(_RUN))
+        for run, count in zip(*(part.to_pylist() for part in counted.flatten()), strict=True):
+            yield self._runs.texts[run], RunPoints(points.slice(start, count), self._tags)
+            start += count
+
+    def _numbered(self, points: pa.Table) -> pa.Table:
+        """The points with numbers among those of their tag in their run as steps."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        order = _order(points, _RUN, _TAG)
+        series = points.select([_RUN, _TAG]).take(order)
+        begins = _begins(series)
+        firsts = series.filter(begins)
+        rows = row_numbers(len(points))
+        sizes = pc.value_counts(pc.cumulative_sum(begins.cast(pa.int64()))).field("counts")
+        known = []
+        keys: Any = zip(firsts[_RUN].to_pylist(), firsts[_TAG].to_pylist(), strict=True)
+        for key, size in zip(keys, sizes.to_pylist(), strict=True):
+            known.append(self._numbers.get(key, 0))
+            self._numbers[key] = known[-1] + size
+        series_of = pc.subtract(pc.cumulative_sum(begins.cast(pa.int64())), 1)
+        first_rows = rows.filter(begins)
+        before = pc.subtract(pa.array(known, pa.int64()), first_rows).take(series_of)
+        steps = pc.add(rows, before).take(pc.sort_indices(order))
+        return points.set_column(points.schema.get_field_index(_STEP), _STEP, steps)
 
     def dated(self, run: str, points: Iterable[RunPoint]) -> Iterator[tuple[RunPoint, int]]:
         """Points of a run with times in microseconds, for trackers that want one of each.
@@ -153,6 +233,25 @@ class Runs:
         if self._is_fractional:
             found.append(f"{self.step} is no whole number: steps are thousandths of it")
         return found
+
+
+def _order(points: pa.Table, *columns: str) -> Any:
+    """Row numbers by these columns; those that are alike stay in their order."""
+    import pyarrow.compute as pc
+
+    return pc.sort_indices(points, [(name, "ascending") for name in columns]).cast("int64")
+
+
+def _begins(rows: pa.Table) -> Any:
+    """Whether a row differs from the one before it, for rows that are sorted."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    differs: Any = pa.repeat(pa.scalar(False), max(len(rows) - 1, 0))
+    for column in rows.combine_chunks().columns:
+        cells = column.combine_chunks()
+        differs = pc.or_(differs, pc.not_equal(cells.slice(1), cells.slice(0, len(cells) - 1)))
+    return pa.concat_arrays([pa.array([True]), differs])
 
 
 def is_floating(schema: pa.Schema, column: str) -> bool:

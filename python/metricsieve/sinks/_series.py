@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._cells import cells
 from metricsieve.sinks._template import Template
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Gathered:
         Raises:
             SinkError: there are too many series.
         """
-        columns = {name: plain(batch.column(name)) for name in self._wanted}
+        columns = {name: cells(batch.column(name)) for name in self._wanted}
         oldest, latest = (int((now + delta) * _US) for delta in (-14 * 86_400, 2 * 3_600))
         if self._of_any_age:
             oldest, latest = 0, 1 << 62
@@ -191,12 +192,3 @@ def _units(schema: pa.Schema) -> dict[str, str]:
     """Units of metrics by name, which travel in the schema's metadata."""
     found = (schema.metadata or {}).get(b"metricsieve.units")
     return {} if found is None else dict(json.loads(found))
-
-
-def plain(column: Any) -> list[Any]:
-    """A column as Python values; times as microseconds."""
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(column.type):
-        return list(column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist())
-    return list(column.to_pylist())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from metricsieve._text import shorten
@@ -162,7 +162,7 @@ class MlflowSink:
         run = self._client.create_run(self._experiment, run_name=name, tags=tags_of_run)
         return run.info.run_id, set()
 
-    def _log(self, name: str, points: list[RunPoint]) -> None:
+    def _log(self, name: str, points: Iterable[RunPoint]) -> None:
         run, known = self._open[name]
         metrics = []
         for point, micros in self._runs.dated(name, points):

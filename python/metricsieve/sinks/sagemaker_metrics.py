@@ -135,16 +135,19 @@ class SageMakerMetricsSink:
         for run, points in self._runs.take():
             component = run.lower()
             is_name = _COMPONENT.fullmatch(component) is not None
-            good = []
+            good: list[RunPoint] = []
             for point in points:
                 reason = _reason(point, now, undated=self._undated)
                 reason = reason if is_name else "the name of the component is none"
-                if reason is None:
-                    good.append(point)
-                else:
+                if reason is not None:
                     self._refuse(reason, component, point)
-            for at in range(0, len(good), MAX_POINTS):
-                self._send(component, good[at : at + MAX_POINTS], now)
+                    continue
+                good.append(point)
+                if len(good) == MAX_POINTS:
+                    self._send(component, good, now)
+                    good = []
+            if good:
+                self._send(component, good, now)
         self._letters.flush()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -117,14 +118,13 @@ class TensorBoardSink:
             SinkError: an event file cannot be written.
         """
         for run, points in self._runs.take():
-            records = self._records(run, points)
             if run not in self._live:
                 home = self._home(run)
                 number = sum("tfevents" in name for name in os.listdir(home))
                 path = os.path.join(home, f"{_NAME}.{number:06d}")
                 self._live[run] = AppendFile(path, None, must_be_empty=True)
-                records = self._version(points) + records
-            self._live[run].write(records)
+                self._live[run].write(self._version(points))
+            self._live[run].write(b"".join(self._records(run, points)))
             self._live[run].flush()
 
     def close(self) -> None:
@@ -141,7 +141,9 @@ class TensorBoardSink:
         for run, points in self._runs.take():
             file = AtomicFile(os.path.join(self._home(run), _NAME))
             self._whole.append(file)
-            file.write(self._version(points) + self._records(run, points))
+            file.write(self._version(points))
+            for record in self._records(run, points):
+                file.write(record)
             file.seal()  # all of them before the first has its name
         for file in self._whole:
             file.commit()
@@ -163,21 +165,19 @@ class TensorBoardSink:
             make_directory(home)
         return home
 
-    def _version(self, points: list[RunPoint]) -> bytes:
+    def _version(self, points: Iterable[RunPoint]) -> bytes:
         """The record that a file begins with."""
         first = next((point.micros for point in points if point.micros is not None), 0)
         event = self._event(wall_time=first / 1e6, file_version="brain.Event:2")
         return self._record(event.SerializeToString())
 
-    def _records(self, run: str, points: list[RunPoint]) -> bytes:
+    def _records(self, run: str, points: Iterable[RunPoint]) -> Iterator[bytes]:
         event = self._event()
         scalar = event.summary.value.add()
-        found = []
         for point, micros in self._runs.dated(run, points):
             event.wall_time, event.step = micros / 1e6, point.step
             scalar.tag, scalar.simple_value = point.tag, _float32(point.value)
-            found.append(self._record(event.SerializeToString()))
-        return b"".join(found)
+            yield self._record(event.SerializeToString())
 
     def _record(self, data: bytes) -> bytes:
         """An event as TensorFlow frames it: its length and its bytes, a checksum behind each."""

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +195,7 @@ class WandbSink:
                 os.rmdir(home)
         self._sealed, self._made = [], []
 
-    def _gather(self, run: str, points: list[RunPoint], history: _History) -> None:
+    def _gather(self, run: str, points: Iterable[RunPoint], history: _History) -> None:
         """Put points into a history, where the last one of its name and step counts."""
         behind = self._behind.get(run, {})
         for point, micros in self._runs.dated(run, points):
