@@ -148,7 +148,12 @@ impl Column {
         Statistics: From<ValueStatistics<T>>,
     {
         let values = self.values(array);
-        let bounds = values.iter().min().zip(values.iter().max());
+        // Lines and offsets grow.
+        let bounds = if values.is_sorted() {
+            values.first().zip(values.last())
+        } else {
+            values.iter().min().zip(values.iter().max())
+        };
         let statistics = self.statistics(bounds.map(|(least, most)| (stored(*least), stored(*most))));
         // Unsigned numbers are stored as the signed ones with their bits.
         let numbers = ScalarBuffer::<T>::from(values.into_inner());

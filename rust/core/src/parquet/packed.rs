@@ -35,6 +35,23 @@ impl Integer for i32 {
 
 /// Adds all numbers of a page; false, and nothing is added, if they differ by too much.
 pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { push_by_avx2(out, numbers) };
+    }
+    push(out, numbers)
+}
+
+/// The same, compiled for processors that compare four numbers at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn push_by_avx2<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) -> bool {
+    push(out, numbers)
+}
+
+#[inline(always)]
+fn push<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) -> bool {
     let start = out.len();
     push_varint(out, BLOCK as u64);
     push_varint(out, (BLOCK / MINIBLOCK) as u64);
@@ -57,6 +74,7 @@ pub(super) fn push_integers<T: Integer>(out: &mut Vec<u8>, numbers: &[T]) -> boo
     true
 }
 
+#[inline(always)]
 fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) -> bool {
     let least = deltas[..count].iter().map(|delta| *delta as i64).min().unwrap_or(0);
     push_varint(out, zigzag(least));
@@ -78,6 +96,7 @@ fn push_block(out: &mut Vec<u8>, deltas: &mut [u64; BLOCK], count: usize) -> boo
 }
 
 /// Adds 32 numbers of `width` bits.
+#[inline(always)]
 fn pack(out: &mut Vec<u8>, numbers: &[u64], width: u32) {
     let (mut bits, mut held) = (0_u64, 0);
     for number in numbers {
