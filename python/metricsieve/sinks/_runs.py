@@ -199,13 +199,13 @@ class Runs:
         begins = _begins(series)
         firsts = series.filter(begins)
         rows = row_numbers(len(points))
-        sizes = pc.value_counts(pc.cumulative_sum(begins.cast(pa.int64()))).field("counts")
+        series_of = pc.subtract(pc.cumulative_sum(begins.cast(pa.int64())), 1)
+        sizes = pc.value_counts(series_of).field("counts")
         known = []
         keys: Any = zip(firsts[_RUN].to_pylist(), firsts[_TAG].to_pylist(), strict=True)
         for key, size in zip(keys, sizes.to_pylist(), strict=True):
             known.append(self._numbers.get(key, 0))
             self._numbers[key] = known[-1] + size
-        series_of = pc.subtract(pc.cumulative_sum(begins.cast(pa.int64())), 1)
         first_rows = rows.filter(begins)
         before = pc.subtract(pa.array(known, pa.int64()), first_rows).take(series_of)
         steps = pc.add(rows, before).take(pc.sort_indices(order))
