@@ -71,8 +71,13 @@ class Scanner:
         sources: Iterable[
             tuple[
                 str,
-                Literal["path", "bytes", "reader", "chunks", "deferred"],
-                str | bytes | _Reader | Iterator[bytes] | _Deferred,
+                Literal["path", "section", "bytes", "reader", "chunks", "deferred"],
+                str
+                | tuple[str, dict[str, Any] | None, int | None]
+                | bytes
+                | _Reader
+                | Iterator[bytes]
+                | _Deferred,
             ]
         ],
         *,
@@ -94,9 +99,11 @@ class Scanner:
         strategy: str | None = None,
         block_bytes: int | None = None,
         split_bytes: int | None = None,
+        marks: bool = False,
     ) -> Scanner: ...
     def schema_capsule(self) -> object: ...
     def next_batch(self) -> tuple[object, object] | None: ...
+    def take_marks(self) -> list[tuple[int, int, int, int, dict[str, Any] | None, bool]]: ...
     def report(self) -> dict[str, Any]: ...
     def rejects(self) -> tuple[object, object]: ...
     def progress(self) -> tuple[int, int | None]: ...

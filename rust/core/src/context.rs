@@ -391,6 +391,24 @@ impl Carried {
         }
     }
 
+    /// Goes on with what was carried over an interruption; for a source of which no unit has ended.
+    pub fn resume(&mut self, carried: &[CarriedContext]) {
+        let of = |carried: &CarriedContext| (Arc::new(carried.origin.clone()), carried.columns.clone());
+        self.0 = carried.iter().map(of).collect();
+    }
+
+    /// What is carried over an interruption here.
+    pub fn suspend(&self) -> Vec<CarriedContext> {
+        let of = |(origin, columns): (&Arc<Origin>, &Vec<CarriedValue>)| CarriedContext {
+            origin: (**origin).clone(),
+            columns: columns.clone(),
+        };
+        let carries = |context: &CarriedContext| context.columns.iter().any(|last| *last != CarriedValue::default());
+        let mut carried: Vec<_> = self.0.iter().map(of).filter(carries).collect();
+        carried.sort_unstable_by(|a, b| a.origin.cmp(&b.origin));
+        carried
+    }
+
     /// The next source begins with nothing.
     pub fn source_done(&mut self) {
         self.0.clear();

@@ -21,7 +21,7 @@ const HEAD: usize = 512;
 const TAIL: usize = 16;
 
 /// Who wrote a record, as far as that is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// Name of the job.
     pub job: Option<Arc<str>>,

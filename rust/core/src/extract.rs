@@ -9,8 +9,8 @@ use std::{io, sync::Arc};
 use crate::{
     encoding::{Encoding, Utf16Decoder, sniff},
     envelope::{self, Envelope, Unwrapped, Unwrapper},
-    follow::Position,
     matcher::{Cache, Matcher},
+    position::Position,
     record::{Piece, RecordBuffer},
     report::{RejectedText, Tally},
     rows::{Rows, Spare},
@@ -160,6 +160,7 @@ impl Extractor {
         self.buffer.clear();
         self.text = Transcoding::Unknown(Vec::new());
         self.wrapping = Wrapping::Unknown(Vec::new());
+        self.resumed_at = 0;
         self.state.begin(source, label, written);
     }
 
@@ -195,10 +196,9 @@ impl Extractor {
         }
     }
 
-    /// Where to go on from: bytes from there on are forgotten, and have to be given again. None within a document of
-    /// events, of which there is no such place, and within an event that was asked for: of those the place is that in
-    /// their messages, so that they have to be given whole.
-    pub fn suspend(&mut self) -> Option<Position> {
+    /// Where it would be suspended now. None within a document of events, of which there is no such place, and within
+    /// an event that was asked for: of those the place is that in their messages, so that they have to be given whole.
+    pub fn position(&self) -> Option<Position> {
         let is_known = !matches!(self.wrapping, Wrapping::Unknown(_));
         let (offset, line) = match &self.wrapping {
             // The text in pieces ends with a line feed: nothing of it is held.
@@ -209,7 +209,6 @@ impl Extractor {
             },
             _ => (self.state.offset, self.state.line),
         };
-        self.state.tally.bytes = offset - self.resumed_at;
         Some(Position {
             offset,
             line,
@@ -220,6 +219,13 @@ impl Extractor {
             envelope: is_known.then(|| self.state.events.envelope()),
             event: self.state.events.suspend(),
         })
+    }
+
+    /// Where to go on from, if there is such a place: bytes from there on are forgotten, and have to be given again.
+    pub fn suspend(&mut self) -> Option<Position> {
+        let position = self.position()?;
+        self.state.tally.bytes = position.offset - self.resumed_at;
+        Some(position)
     }
 
     /// Whether the source is UTF-16, whose positions cannot be resumed.

@@ -16,8 +16,8 @@
 //! | values | `value`, `number` | captured text to `f64`, or a counted reject |
 //! | rows | `extract`, `state`, `rows`, `batch`, `schema` | points to Arrow record batches |
 //! | files | `parquet` | record batches to the bytes of a Parquet file |
-//! | many sources | `unit`, `scan`, `report` | threads, splits, order, the account |
-//! | live sources | `follow` | turns that end at a position and go on from there |
+//! | many sources | `unit`, `range`, `scan`, `report` | threads, splits, order, the account |
+//! | live sources | `follow`, `position` | turns that end at a position and go on from there |
 //!
 //! # Example
 //!
@@ -54,8 +54,10 @@ mod matcher;
 mod normalize;
 mod number;
 mod parquet;
+mod position;
 mod prefilter;
 mod queue;
+mod range;
 mod record;
 mod report;
 mod rows;
@@ -77,13 +79,14 @@ pub use error::{Error, ErrorKind};
 pub use event::Origin;
 pub use extract::{EnvelopeOptions, ExtractOptions, OnReject, Rejected};
 pub use finder::{Finder, Found};
-pub use follow::{Follower, Position, TurnError};
+pub use follow::{Follower, TurnError};
 pub use matcher::{Cache, Matcher, Strategy};
 pub use parquet::ParquetEncoder;
+pub use position::Position;
 pub use report::{
     ContextReport, Counted, DefinitionReport, ESCAPE_NAMES, Example, RejectedText, Report, SourceReport, Values,
 };
-pub use scan::{Scan, ScanError, ScanOptions};
+pub use scan::{Mark, Scan, ScanError, ScanOptions};
 pub use schema::{ColumnOptions, Columns, MAX_SOURCE_DICTIONARY, Strings};
 pub use source::{Compression, Decompressed, SourceFile, detect};
 pub use timestamp::Zone;

@@ -17,6 +17,7 @@ use arrow_array::StringArray;
 
 use crate::{
     extract::Rejected,
+    position::Position,
     report::Tally,
     rows::Rows,
     source::Pool,
@@ -33,7 +34,7 @@ const WORTH_WAKING: usize = 1 << 20;
 const TAKE_UNITS: usize = 256;
 const TAKE_BYTES: usize = 4 << 20;
 /// What the account of a unit counts for beside its rows.
-pub(crate) const ACCOUNT_BYTES: usize = 1 << 10;
+const ACCOUNT_BYTES: usize = 1 << 10;
 
 pub(crate) struct Shared {
     pub queue: Mutex<Queue>,
@@ -60,7 +61,7 @@ pub(crate) struct Queue {
     pub sources: Vec<Option<Source>>,
     pub next: usize,
     pub ready: BTreeMap<(usize, usize), Unit>,
-    /// Number of units of each source that has more than one and is not delivered.
+    /// Number of units, as far as they are known, of each source that has more than one and is not delivered.
     pub splits: BTreeMap<usize, usize>,
     pub results: BTreeMap<(usize, usize), Output>,
     pub head: (usize, usize),
@@ -81,6 +82,17 @@ pub(crate) struct Ended {
     pub tally: Tally,
     pub error: Option<io::Error>,
     pub rejected: Option<Rejected>,
+    /// Where the next unit of the source goes on, but for line and context.
+    pub reached: Option<Box<Position>>,
+    /// The next unit of the source, where it was not known before this one ended.
+    pub next: Option<Box<Unit>>,
+}
+
+impl Ended {
+    /// The end of what could not be read.
+    pub fn failed(tally: Tally, error: io::Error) -> Self {
+        Self { tally, error: Some(error), rejected: None, reached: None, next: None }
+    }
 }
 
 pub(crate) enum Claim {
@@ -145,8 +157,7 @@ impl Shared {
     pub fn end(&self, place: (usize, usize), ended: Ended) {
         let mut queue = self.lock();
         let may_end_scan = ended.rejected.is_some() || ended.error.is_some();
-        queue.undelivered += ACCOUNT_BYTES;
-        queue.results.entry(place).or_default().end = Some(ended);
+        queue.end(place, ended);
         self.tell_consumer(queue, may_end_scan);
     }
 
@@ -198,7 +209,7 @@ impl Shared {
             }
             Err(error) => {
                 let tally = Tally { encoding: "unknown", compression: "unknown", ..Tally::default() };
-                self.end((source, 0), Ended { tally, error: Some(error), rejected: None });
+                self.end((source, 0), Ended::failed(tally, error));
                 None
             }
         }
@@ -206,6 +217,16 @@ impl Shared {
 }
 
 impl Queue {
+    /// Takes note of a unit's end, and of the unit that it makes known.
+    pub fn end(&mut self, (source, split): (usize, usize), mut ended: Ended) {
+        if let Some(unit) = ended.next.take() {
+            self.splits.insert(source, split + 2);
+            self.ready.insert((source, split + 1), *unit);
+        }
+        self.undelivered += ACCOUNT_BYTES;
+        self.results.entry((source, split)).or_default().end = Some(ended);
+    }
+
     /// Takes what there is at the head, and behind it as long as units are through.
     pub fn take(&mut self, taken: &mut VecDeque<Taken>) {
         let mut bytes = 0;

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    context::{Carried, ContextTallies},
+    context::{Carried, CarriedContext, ContextTallies},
     definition::DefinitionSet,
     value::Reject,
 };
@@ -400,6 +400,16 @@ impl Report {
     /// What context columns carry to the unit whose rows come now.
     pub(crate) fn carried(&self) -> &Carried {
         &self.carried
+    }
+
+    /// Takes up what the source that comes now carries from what came before its first byte.
+    pub(crate) fn carry(&mut self, context: &[CarriedContext]) {
+        self.carried.resume(context);
+    }
+
+    /// Decompressed bytes of the source whose units come now.
+    pub(crate) fn bytes_of_source(&self) -> u64 {
+        self.current.bytes
     }
 
     /// Adds a unit that ended; `line_base` counts the lines of its source before it.

@@ -8,7 +8,7 @@
 //! With one thread, and for streams, the consumer does the work itself.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     sync::{
         Arc, PoisonError,
@@ -26,8 +26,9 @@ use crate::{
     error::Error,
     extract::{Emit, EnvelopeOptions, ExtractOptions, Extractor, OnReject, Rejected},
     matcher::Matcher,
-    queue::{ACCOUNT_BYTES, Claim, Ended, Queue, Shared, Taken, guarded},
-    report::Report,
+    position::Position,
+    queue::{Claim, Ended, Queue, Shared, Taken, guarded},
+    report::{Report, Tally},
     rows::{Rows, Spare},
     schema::{ColumnOptions, Columns},
     unit::{Opening, Source, Sources, Step, Unit},
@@ -53,6 +54,8 @@ pub struct ScanOptions {
     pub line_numbers: bool,
     /// Whether the first source that cannot be read ends the scan.
     pub stop_on_source_error: bool,
+    /// Whether [`take_marks`](Scan::take_marks) tells of places to go on from.
+    pub marks: bool,
 }
 
 impl Default for ScanOptions {
@@ -65,6 +68,7 @@ impl Default for ScanOptions {
             split_bytes: 8 << 20,
             line_numbers: true,
             stop_on_source_error: false,
+            marks: false,
         }
     }
 }
@@ -82,6 +86,23 @@ pub enum ScanError {
         /// What happened.
         error: io::Error,
     },
+}
+
+/// A place that the rows of a scan have come to: the end of a source, or one at which reading can go on.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    /// Rows of the scan before it.
+    pub rows: u64,
+    /// Decompressed bytes that were read before it, of all sources.
+    pub bytes: u64,
+    /// Index of the source.
+    pub source: usize,
+    /// Offset in the source; where nothing failed, its decompressed bytes, if it is the end.
+    pub offset: u64,
+    /// None at the end of the source.
+    pub position: Option<Box<Position>>,
+    /// Whether the source was not read to its end.
+    pub is_failed: bool,
 }
 
 /// A running scan: an ordered stream of record batches.
@@ -103,6 +124,11 @@ pub struct Scan {
     source_error: Option<String>,
     /// Rows on their way to the batch, and the number of those that are in it.
     rows: Option<(Rows, usize)>,
+    /// Rows that went to batches.
+    passed: u64,
+    /// Where sources begin that do not begin with their first byte.
+    beginnings: HashMap<usize, Position>,
+    marks: Vec<Mark>,
     spare: Spare,
     report: Report,
     state: Progress,
@@ -141,6 +167,7 @@ fn step(shared: &Shared, extractor: &mut Extractor, unit: &mut Unit, block: usiz
             return None;
         }
         Ok(Step::Done(bytes)) => (bytes, None),
+        Ok(Step::Suspended(position)) => return Some(suspend_unit(extractor, unit, position, emit)),
         Ok(Step::Stopped) => (0, None),
         Err(error) => (0, Some(error)),
     };
@@ -158,15 +185,30 @@ fn end_unit(extractor: &mut Extractor, unit: &Unit, error: Option<io::Error>, em
         extractor.finish(emit);
         rejected = extractor.take_rejected();
     }
+    let mut tally = last_of(extractor, emit);
+    let (compression, warning) = unit.end();
+    tally.compression = compression;
+    tally.warning = warning.or(tally.warning);
+    Ended { tally, error, rejected, reached: unit.reached(), next: None }
+}
+
+/// The same for one that was suspended, with the unit that goes on.
+fn suspend_unit(extractor: &mut Extractor, unit: &Unit, position: Box<Position>, emit: Emit) -> Ended {
+    let rejected = extractor.take_rejected();
+    let mut tally = last_of(extractor, emit);
+    tally.compression = unit.end().0;
+    // What was unwrapped has other line feeds than the source.
+    tally.lf = position.line - 1;
+    let next = unit.next(&position).map(Box::new);
+    Ended { tally, error: None, rejected, reached: Some(position), next }
+}
+
+fn last_of(extractor: &mut Extractor, emit: Emit) -> Tally {
     let rows = extractor.take_rows();
     if !rows.is_empty() {
         emit(rows);
     }
-    let mut tally = extractor.take_tally();
-    let (compression, warning) = unit.end();
-    tally.compression = compression;
-    tally.warning = warning.or(tally.warning);
-    Ended { tally, error, rejected }
+    extractor.take_tally()
 }
 
 fn worker(shared: &Shared, mut extractor: Extractor, opening: Opening, block: usize) {
@@ -184,7 +226,7 @@ fn worker(shared: &Shared, mut extractor: Extractor, opening: Opening, block: us
         let Some(unit) = shared.take_up(claim, opening) else { continue };
         let place = (unit.source, unit.split);
         if let Err(error) = guarded(|| work(shared, &mut extractor, unit, block)) {
-            shared.end(place, Ended { tally: extractor.take_tally(), error: Some(error), rejected: None });
+            shared.end(place, Ended::failed(extractor.take_tally(), error));
         }
     }
 }
@@ -203,13 +245,14 @@ impl Scan {
                 ..options.columns.clone()
             },
         )?;
+        let beginnings = sources.beginnings();
         let (labels, inputs) = sources.into_parts();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { cores } else { options.threads };
         let streams_only = inputs.iter().all(|source| matches!(source, Some(Source::Stream(_))));
         let shared = Arc::new(Shared::new(labels.clone(), inputs, threads));
         let threads = if threads == 1 || streams_only { 0 } else { threads };
-        Ok(Self {
+        let mut scan = Self {
             report: Report::new(&set, labels.len()),
             batcher: Batcher::new(columns, set, labels.clone(), options.line_numbers, options.extract.batch_rows),
             inline: None,
@@ -223,10 +266,15 @@ impl Scan {
             line_base: 0,
             source_error: None,
             rows: None,
+            passed: 0,
+            beginnings,
+            marks: Vec::new(),
             spare: Spare::default(),
             state: Progress::Running,
             labels,
-        })
+        };
+        scan.begin_source(0);
+        Ok(scan)
     }
 
     /// The schema of the batches.
@@ -300,7 +348,8 @@ impl Scan {
     }
 
     fn opening(&self) -> Opening {
-        Opening { split_bytes: self.options.split_bytes, envelope: self.options.envelope.envelope }
+        let ScanOptions { split_bytes, marks, ref envelope, .. } = self.options;
+        Opening { split_bytes, envelope: envelope.envelope, marks }
     }
 
     fn is_running(&self) -> bool {
@@ -317,7 +366,9 @@ impl Scan {
         if !self.batcher.is_full()
             && let Some((rows, passed)) = self.rows.take()
         {
+            let before = passed;
             let passed = self.batcher.add(&rows, passed, self.line_base, self.report.carried());
+            self.passed += (passed - before) as u64;
             if passed < rows.len() {
                 self.rows = Some((rows, passed));
             } else {
@@ -380,13 +431,51 @@ impl Scan {
             self.state = Progress::Failed(ScanError::Source { source, error });
         }
         self.line_base += lf;
+        if self.options.marks {
+            self.mark(source, ended.reached, last);
+        }
         if last {
             self.report.source_done(source, self.source_error.take());
-            self.line_base = 0;
+            self.begin_source(source + 1);
         }
         if !self.is_running() {
             self.close();
         }
+    }
+
+    /// Takes up what the source that comes next begins with.
+    fn begin_source(&mut self, source: usize) {
+        let beginning = self.beginnings.get(&source);
+        self.line_base = beginning.map_or(0, |position| position.line - 1);
+        if let Some(position) = beginning {
+            self.report.carry(&position.context);
+        }
+    }
+
+    /// Marks the place behind the unit that ended; behind bytes that could not be read there is none but the end.
+    fn mark(&mut self, source: usize, reached: Option<Box<Position>>, last: bool) {
+        let position = reached.filter(|_| !last && self.source_error.is_none()).map(|mut position| {
+            position.line = self.line_base + 1;
+            position.context = self.report.carried().suspend();
+            position
+        });
+        if position.is_none() && !last {
+            return;
+        }
+        let beginning = self.beginnings.get(&source).map_or(0, |position| position.offset);
+        self.marks.push(Mark {
+            rows: self.passed,
+            bytes: self.report.bytes,
+            source,
+            offset: position.as_ref().map_or(beginning + self.report.bytes_of_source(), |position| position.offset),
+            position,
+            is_failed: last && self.source_error.is_some(),
+        });
+    }
+
+    /// The places that the rows of the batches so far have come to and that were not taken yet, if they were asked for.
+    pub fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
     }
 
     /// Whether the head of the queue is the consumer's own work.
@@ -410,7 +499,7 @@ impl Scan {
                 shared.lock().claim(true)
             };
             inline.unit = shared.take_up(claim, self.opening());
-            if let Some(unit) = &inline.unit {
+            if let Some(unit) = &mut inline.unit {
                 unit.begin(&mut inline.extractor, shared.labels.value(unit.source));
             }
         }
@@ -422,19 +511,18 @@ impl Scan {
                 true
             };
             let (extractor, block) = (&mut inline.extractor, self.options.extract.block_bytes);
-            let end = guarded(|| step(&shared, extractor, &mut unit, block, &mut emit)).unwrap_or_else(|error| {
-                Some(Ended { tally: extractor.take_tally(), error: Some(error), rejected: None })
-            });
+            let end = guarded(|| step(&shared, extractor, &mut unit, block, &mut emit))
+                .unwrap_or_else(|error| Some(Ended::failed(extractor.take_tally(), error)));
             if end.is_none() {
                 inline.unit = Some(unit);
             }
             if !out.is_empty() || end.is_some() {
                 let mut queue = shared.lock();
                 queue.undelivered += out.iter().map(Rows::size).sum::<usize>();
-                queue.undelivered += if end.is_some() { ACCOUNT_BYTES } else { 0 };
-                let output = queue.results.entry(place).or_default();
-                output.rows.append(&mut out);
-                output.end = end;
+                queue.results.entry(place).or_default().rows.append(&mut out);
+                if let Some(ended) = end {
+                    queue.end(place, ended);
+                }
             }
         }
         self.inline = Some(inline);

@@ -1,30 +1,25 @@
-//! One piece of work of a scan: a source, or a split of one.
+//! One piece of work of a scan: a source, or a range of one.
 //!
 //! [`Unit`] knows where its bytes come from and reads them into an [`Extractor`] step by step, so that
-//! a worker thread can run it to its end and the consumer can run it a little at a time. A split owns
-//! the lines that start in its range: it skips to the first of them and reads past its end until the
-//! last one is complete.
+//! a worker thread can run it to its end and the consumer can run it a little at a time.
 
 use std::{
+    collections::HashMap,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use arrow_array::{StringArray, builder::StringBuilder};
-use memchr::memchr;
-
 use crate::{
     encoding::{Encoding, sniff},
     envelope::{self, Envelope},
     extract::{Emit, Extractor},
+    position::Position,
+    range::Range,
     source::{Compression, Decompressed, Pool, SourceFile, detect},
 };
+use arrow_array::{StringArray, builder::StringBuilder};
 
-/// Read past a split's end at a time, looking for the end of its last line.
-const OVERREAD: usize = 64 << 10;
-/// Bytes of a line that are looked at for what wraps its message.
-const LINE_HEAD: usize = 1024;
 /// Read of a stream at first, until its encoding is known: the buffer for it is made and cleared for each
 /// stream. As a whole block it took a tenth of the time that a source of 10 KB takes.
 const FIRST: usize = 16 << 10;
@@ -44,6 +39,15 @@ pub enum Source {
     Deferred(Box<dyn FnOnce() -> io::Result<Source> + Send>),
     /// A source of which it is known what wraps its messages, whatever is said of the others.
     Wrapped(Envelope, Box<Source>),
+    /// A part of a plain local file.
+    Section {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins, if not with the file.
+        from: Option<Box<Position>>,
+        /// The offset of a position at which it ends, if not with the file.
+        until: Option<u64>,
+    },
 }
 
 impl std::fmt::Debug for Source {
@@ -55,6 +59,7 @@ impl std::fmt::Debug for Source {
             Source::Stream(_) => f.write_str("Stream"),
             Source::Wrapped(envelope, source) => f.debug_tuple("Wrapped").field(envelope).field(source).finish(),
             Source::Deferred(_) => f.write_str("Deferred"),
+            Source::Section { path, .. } => f.debug_tuple("Section").field(path).finish(),
         }
     }
 }
@@ -81,6 +86,15 @@ impl Sources {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
+    }
+
+    /// Where those begin that do not begin with their first byte, by their index.
+    pub(crate) fn beginnings(&self) -> HashMap<usize, Position> {
+        let position = |(index, source): (usize, &Option<Source>)| match source {
+            Some(Source::Section { from: Some(position), .. }) => Some((index, (**position).clone())),
+            _ => None,
+        };
+        self.inputs.iter().enumerate().filter_map(position).collect()
     }
 
     /// The labels, and the sources in the same order.
@@ -115,10 +129,12 @@ pub(crate) struct Opening {
     pub split_bytes: u64,
     /// What wraps the messages, if it was said.
     pub envelope: Option<Envelope>,
+    /// Whether places in the middle of sources are wanted.
+    pub marks: bool,
 }
 
 enum Input {
-    Range { file: Arc<SourceFile>, start: u64, at: u64, end: u64, state: RangeState, envelope: Option<Envelope> },
+    Range(Box<Range>),
     Memory { bytes: Arc<dyn AsRef<[u8]> + Send + Sync>, at: usize },
     Stream { reader: Box<Decompressed<Box<dyn Read + Send>>>, begun: bool },
 }
@@ -129,19 +145,14 @@ impl Input {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum RangeState {
-    /// Looking for the first line that starts in the range.
-    Skip,
-    Read,
-}
-
 /// What a step did.
 pub(crate) enum Step {
     /// This many raw bytes were read; there may be more.
     Read(u64),
     /// The end, after this many raw bytes.
     Done(u64),
+    /// The end of the unit, not of the source, of which this is where the next unit begins.
+    Suspended(Box<Position>),
     /// The consumer wants no more, or a reject ended the scan.
     Stopped,
 }
@@ -156,8 +167,9 @@ pub(crate) fn open(
 ) -> io::Result<Vec<Unit>> {
     let unit = |input| Ok(vec![Unit { source: index, split: 0, written: None, known: opening.envelope, input }]);
     match source {
-        Source::Path(path) => open_file(index, &path, opening, pool),
-        Source::AtLabel => open_file(index, Path::new(label), opening, pool),
+        Source::Path(path) => open_file(index, &path, (None, None), opening, pool),
+        Source::AtLabel => open_file(index, Path::new(label), (None, None), opening, pool),
+        Source::Section { path, from, until } => open_file(index, &path, (from, until), opening, pool),
         Source::Bytes(bytes) => {
             if detect((*bytes).as_ref()) == Compression::None {
                 return unit(Input::Memory { bytes, at: 0 });
@@ -174,17 +186,24 @@ pub(crate) fn open(
     }
 }
 
-fn open_file(index: usize, path: &Path, opening: Opening, pool: &Arc<Pool>) -> io::Result<Vec<Unit>> {
+fn open_file(
+    index: usize,
+    path: &Path,
+    (from, until): (Option<Box<Position>>, Option<u64>),
+    opening: Opening,
+    pool: &Arc<Pool>,
+) -> io::Result<Vec<Unit>> {
     let mut file = SourceFile::open(path)?;
     let written = file.written();
+    let is_section = from.is_some() || until.is_some();
     let unit = |split, input| Unit { source: index, split, written, known: opening.envelope, input };
     // A file of 0 bytes may still have content (`/proc`).
-    if !file.is_regular() || file.is_empty() {
+    if !is_section && (!file.is_regular() || file.is_empty()) {
         let reader: Box<dyn Read + Send> = Box::new(file.into_reader()?);
         return Ok(vec![unit(0, Input::stream(Decompressed::new(reader)?))]);
     }
     let head = file.take_in(envelope::HEAD + 3)?;
-    if detect(&head) != Compression::None {
+    if !is_section && detect(&head) != Compression::None {
         let len = file.len();
         let reader: Box<dyn Read + Send> = match file.content() {
             Some(content) => Box::new(io::Cursor::new(content)),
@@ -197,18 +216,11 @@ fn open_file(index: usize, path: &Path, opening: Opening, pool: &Arc<Pool>) -> i
     let is_wide = matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be);
     // What UTF-16 begins with is known once it is read.
     let found = || (!is_wide).then(|| envelope::detect(&head[encoding.bom_len() as usize..]));
-    let envelope = opening.envelope.or_else(found);
-    let is_whole = is_wide || envelope.is_some_and(|envelope| !envelope.is_splittable());
-    let (len, size) = (file.len(), if is_whole { file.len() } else { opening.split_bytes.max(1) });
-    let file = Arc::new(file);
-    let starts = (0..len).step_by(usize::try_from(size).unwrap_or(usize::MAX));
-    let units = starts.enumerate().map(|(split, start)| {
-        let state = if start == 0 { RangeState::Read } else { RangeState::Skip };
-        // To see whether a line starts at `start`, look at the byte before it.
-        let at = start.saturating_sub(1);
-        unit(split, Input::Range { file: file.clone(), start, at, end: (start + size).min(len), state, envelope })
-    });
-    Ok(units.collect())
+    let known = from.as_ref().and_then(|position| position.envelope);
+    let envelope = known.or(opening.envelope).or_else(found);
+    let ranges = Range::of(file, from, until, envelope, is_wide, opening)?;
+    let units = ranges.into_iter().enumerate();
+    Ok(units.map(|(split, range)| unit(split, Input::Range(Box::new(range)))).collect())
 }
 
 struct Shared(Arc<dyn AsRef<[u8]> + Send + Sync>);
@@ -221,12 +233,27 @@ impl AsRef<[u8]> for Shared {
 
 impl Unit {
     /// Prepares the extractor for this unit.
-    pub fn begin(&self, extractor: &mut Extractor, label: &str) {
-        let known = match &self.input {
-            Input::Range { envelope, .. } => *envelope,
-            _ => self.known,
-        };
-        extractor.begin(self.source, label, self.written, known);
+    pub fn begin(&mut self, extractor: &mut Extractor, label: &str) {
+        match &mut self.input {
+            Input::Range(range) => range.begin(extractor, self.source, label, self.written),
+            _ => extractor.begin(self.source, label, self.written, self.known),
+        }
+    }
+
+    /// Where the next unit of the source goes on, if there is more to read and this one read anything; line and
+    /// context as they are behind it are not known here.
+    pub fn reached(&self) -> Option<Box<Position>> {
+        match &self.input {
+            Input::Range(range) => range.reached().map(Box::new),
+            _ => None,
+        }
+    }
+
+    /// The unit that goes on where this one was suspended.
+    pub fn next(&self, position: &Position) -> Option<Self> {
+        let Input::Range(range) = &self.input else { return None };
+        let input = Input::Range(Box::new(range.next(position)));
+        Some(Self { source: self.source, split: self.split + 1, written: self.written, known: self.known, input })
     }
 
     /// Reads and extracts one piece.
@@ -258,20 +285,7 @@ impl Unit {
                     Some(_) => Step::Read(reader.compressed_bytes() - before),
                 })
             }
-            Input::Range { file, start, at, end, state, envelope } => {
-                let envelope = envelope.unwrap_or_default();
-                if *state == RangeState::Skip {
-                    match first_line(file, start, at, *end, envelope)? {
-                        Some(line) => {
-                            extractor.go_to(line, envelope);
-                            *at = line;
-                            *state = RangeState::Read;
-                        }
-                        None => return Ok(Step::Done(0)),
-                    }
-                }
-                read_range(file, at, *end, envelope, extractor, block, emit)
-            }
+            Input::Range(range) => range.step(extractor, block, emit),
         }
     }
 
@@ -282,97 +296,4 @@ impl Unit {
             _ => (Compression::None.name(), None),
         }
     }
-}
-
-/// Whether an event begins with the line at `at`.
-fn begins_event(file: &SourceFile, at: u64, envelope: Envelope) -> io::Result<bool> {
-    if !envelope.is_continued() {
-        return Ok(true);
-    }
-    let (mut head, mut len) = ([0; LINE_HEAD], 0);
-    while len < LINE_HEAD {
-        match file.read_at(&mut head[len..], at + len as u64)? {
-            0 => break,
-            more => len += more,
-        }
-    }
-    Ok(envelope.prefix(&head[..len]).is_some())
-}
-
-/// Offset of the first event whose line starts in `start..end`; `at` is one byte before `start`.
-fn first_line(file: &SourceFile, start: &u64, at: &mut u64, end: u64, envelope: Envelope) -> io::Result<Option<u64>> {
-    debug_assert_eq!(*at + 1, *start);
-    let mut chunk = vec![0; OVERREAD];
-    // A line that starts at `end` or later belongs to a later split.
-    while *at < end - 1 {
-        let limit = chunk.len().min((end - 1 - *at) as usize);
-        let len = file.read_at(&mut chunk[..limit], *at)?;
-        if len == 0 {
-            return Err(shrank());
-        }
-        match memchr(b'\n', &chunk[..len]) {
-            Some(lf) => {
-                let line = *at + lf as u64 + 1;
-                if begins_event(file, line, envelope)? {
-                    return Ok(Some(line));
-                }
-                *at = line;
-            }
-            None => *at += len as u64,
-        }
-    }
-    Ok(None)
-}
-
-fn read_range(
-    file: &SourceFile,
-    at: &mut u64,
-    end: u64,
-    envelope: Envelope,
-    extractor: &mut Extractor,
-    block: usize,
-    emit: Emit,
-) -> io::Result<Step> {
-    let last = *at >= end;
-    let known = file.len();
-    if *at >= known {
-        return Ok(Step::Done(0));
-    }
-    if last {
-        // Only until the event that began in the range is complete.
-        let mut before = [0];
-        let begins_line = file.read_at(&mut before, *at - 1)? == 1 && before[0] == b'\n';
-        if begins_line && begins_event(file, *at, envelope)? {
-            return Ok(Step::Done(0));
-        }
-        let mut chunk = vec![0; OVERREAD.min((known - *at) as usize)];
-        let len = file.read_at(&mut chunk, *at)?;
-        if len == 0 {
-            return Err(shrank());
-        }
-        let line = memchr(b'\n', &chunk[..len]);
-        let piece = &chunk[..line.map_or(len, |lf| lf + 1)];
-        *at += piece.len() as u64;
-        return Ok(if extractor.push(piece, emit) { Step::Read(piece.len() as u64) } else { Step::Stopped });
-    }
-    let limit = block.min((end - *at) as usize);
-    let (offset, mut len) = (*at, 0);
-    let read = extractor.read_with(
-        limit,
-        |buf| {
-            len = file.read_at(buf, offset)?;
-            Ok(len)
-        },
-        emit,
-    )?;
-    *at += len as u64;
-    match read {
-        None => Ok(Step::Stopped),
-        Some(0) => Err(shrank()),
-        Some(len) => Ok(Step::Read(len as u64)),
-    }
-}
-
-fn shrank() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read")
 }

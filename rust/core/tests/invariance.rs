@@ -8,10 +8,10 @@ mod common;
 
 use std::{cell::Cell, collections::HashSet, sync::Arc};
 
-use common::{Options, TempFile, assert_rejects_are_rows, decode, in_memory, scan};
+use common::{Options, Outcome, TempFile, assert_rejects_are_rows, decode, in_memory, scan, scan_to_marks};
 use metricsieve_core::{
-    ContextColumn, ContextType, Definition, DefinitionSet, Envelope, ExtractOptions, Matcher, Matches, NumberMode,
-    Strategy as Search,
+    ContextColumn, ContextType, Definition, DefinitionSet, Envelope, ExtractOptions, Mark, Matcher, Matches,
+    NumberMode, Position, Source, Strategy as Search,
 };
 use proptest::{
     collection::vec,
@@ -295,9 +295,33 @@ fn encode(text: Vec<u8>, encoding: Encoding) -> Vec<u8> {
     }
 }
 
+/// Panics unless the sections between the marks of a scan of a file give its rows, each for itself.
+fn assert_sections_are_the_whole(
+    matcher: &Arc<Matcher>,
+    file: &TempFile,
+    marks: &[Mark],
+    (threads, split_bytes, options): (usize, u64, Options),
+    expected: &Outcome,
+) {
+    let (mut from, mut begun) = (None::<Box<Position>>, 0);
+    for mark in marks {
+        let start = from.as_ref().map_or(0, |position| position.offset);
+        let until = mark.position.as_ref().map(|position| position.offset);
+        let section = Source::Section { path: file.0.clone(), from, until };
+        let section = scan(matcher, section, threads, split_bytes, options);
+        let how = format!("bytes {start} to {}", mark.offset);
+        assert_eq!(section.rows, expected.rows[begun..mark.rows as usize], "rows of {how}");
+        assert_eq!(section.report.sources[0].bytes, mark.offset - start, "length of {how}");
+        // What programs keep of a position.
+        let kept = |position: &Position| position.clone().with_event(&position.event()).expect("it was just written");
+        (from, begun) = (mark.position.as_deref().map(kept).map(Box::new), mark.rows as usize);
+    }
+    assert!(from.is_none() && begun == expected.rows.len(), "the last mark is the end");
+}
+
 #[test]
 fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() {
-    let [cases, matching, rejecting, carrying] = [const { Cell::new(0_u32) }; 4];
+    let [cases, matching, rejecting, carrying, marking] = [const { Cell::new(0_u32) }; 5];
     let count = |counter: &Cell<u32>, yes: bool| counter.set(counter.get() + u32::from(yes));
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)
@@ -326,6 +350,11 @@ fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() 
                         split.assert_conserved(&how);
                         expected.assert_same(&split, &how);
                     }
+                    let ways = (case.threads, case.split_bytes, options);
+                    let (marked, marks) = scan_to_marks(matcher, on_disk.source(), ways.0, ways.1, options, true);
+                    expected.assert_same(&marked, &format!("{name}, blocks of {block_bytes}, with marks"));
+                    assert_sections_are_the_whole(matcher, &on_disk, &marks, ways, &expected);
+                    count(&marking, marks.len() > 1);
                 }
             }
             count(&cases, true);
@@ -338,5 +367,6 @@ fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() 
     let share = |counter: &Cell<u32>| f64::from(counter.get()) / f64::from(cases.get());
     assert!(share(&matching) > 0.4, "{} of {} cases hold points", matching.get(), cases.get());
     assert!(share(&carrying) > 0.15, "{} of {} cases hold context", carrying.get(), cases.get());
+    assert!(share(&marking) > 0.5, "{} times in {} cases there are sections", marking.get(), cases.get());
     assert!(share(&rejecting) > 0.3, "{} of {} cases hold rejects", rejecting.get(), cases.get());
 }

@@ -7,6 +7,7 @@
 mod arrow;
 mod follower;
 mod parquet;
+mod position;
 mod report;
 mod sources;
 
@@ -21,7 +22,7 @@ use std::{
 
 use metricsieve_core::{
     ColumnOptions, ContextColumn, ContextType, Definition, DefinitionSet, Envelope, EnvelopeOptions, Error,
-    ExtractOptions, Finder, Group, Matcher, Matches, NumberMode, OnReject, Pattern, Rejected, Scan, ScanError,
+    ExtractOptions, Finder, Group, Mark, Matcher, Matches, NumberMode, OnReject, Pattern, Rejected, Scan, ScanError,
     ScanOptions, Strategy, Strings, Syntax, SyntaxKind, Zone,
 };
 use pyo3::{
@@ -33,6 +34,7 @@ use pyo3::{
 
 use follower::Follower;
 use parquet::{ParquetEncoder, parquet_encoder};
+use position::write_position;
 use report::Account;
 use sources::Raised;
 
@@ -302,6 +304,9 @@ fn account(scan: &Scan) -> Account<'_> {
     Account { report: scan.report(), definitions: scan.matcher().definitions(), labels: scan.labels() }
 }
 
+/// See [`Scanner::take_marks`].
+type MarkTuple<'py> = (u64, u64, usize, u64, Option<Bound<'py, PyDict>>, bool);
+
 /// A scan: definitions and sources in, record batches out.
 #[pyclass(frozen, module = "metricsieve._native")]
 struct Scanner {
@@ -318,7 +323,7 @@ struct Scanner {
 impl Scanner {
     #[new]
     #[pyo3(signature = (definitions, sources, *, normalize, number, on_reject, line_numbers, columns, strings, ordered,
-        threads, batch_rows, max_record_bytes, patterns=None, context=None, envelope=None, message_key=None, timezone=None, strategy=None, block_bytes=None, split_bytes=None))]
+        threads, batch_rows, max_record_bytes, patterns=None, context=None, envelope=None, message_key=None, timezone=None, strategy=None, block_bytes=None, split_bytes=None, marks=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -342,6 +347,7 @@ impl Scanner {
         strategy: Option<&str>,
         block_bytes: Option<usize>,
         split_bytes: Option<u64>,
+        marks: bool,
     ) -> PyResult<Self> {
         // Input order is one of the orders that `ordered=False` allows.
         let _ = ordered;
@@ -366,10 +372,12 @@ impl Scanner {
             split_bytes: split_bytes.unwrap_or(defaults.split_bytes),
             line_numbers,
             stop_on_source_error: false,
+            marks,
         };
-        let raised = Raised::default();
-        let (sources, total) = sources::convert(sources, &raised)?;
         let matcher = matcher(py, definitions, patterns, context, terminal, strategy)?;
+        let kinds: Vec<_> = matcher.definitions().context().iter().map(|column| column.kind).collect();
+        let raised = Raised::default();
+        let (sources, total) = sources::convert(sources, &raised, &kinds)?;
         let scan = py.detach(|| Scan::new(matcher, sources, options).map_err(|error| error.to_string()));
         let scan = scan.map_err(PyValueError::new_err)?;
         let bytes_read = scan.bytes_read();
@@ -414,6 +422,18 @@ impl Scanner {
                 Err(error) => return Err(self.error(py, error)),
             }
         }
+    }
+
+    /// Places that the rows so far have come to and that were not taken yet, where `marks` asked for them:
+    /// `(rows, bytes, source, offset, position, is_failed)`. There are so many rows of all sources before it, and so many
+    /// bytes were read; the position is None at the source's end, which may have failed.
+    fn take_marks<'py>(&self, py: Python<'py>) -> PyResult<Vec<MarkTuple<'py>>> {
+        let marks = self.lock(py)?.take_marks();
+        let tuple = |mark: Mark| {
+            let position = mark.position.map(|position| write_position(py, &position)).transpose()?;
+            Ok((mark.rows, mark.bytes, mark.source, mark.offset, position, mark.is_failed))
+        };
+        marks.into_iter().map(tuple).collect()
     }
 
     /// The account so far.

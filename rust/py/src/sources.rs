@@ -10,14 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metricsieve_core::{Envelope, Source, Sources};
+use metricsieve_core::{ContextType, Envelope, Source, Sources};
 use pyo3::{
     buffer::PyBuffer,
     exceptions::{PyOSError, PyStopIteration, PyTypeError, PyValueError},
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
-    types::PyString,
+    types::{PyDict, PyString},
 };
+
+use crate::position::read_position;
 
 /// Sizes of more files than this are not looked up for the progress display.
 const MAX_SIZED: usize = 10_000;
@@ -53,7 +55,12 @@ impl Raised {
 
 /// Converts `(label, kind, object)` triples, each while the next is not known: Python need not hold them all.
 /// Their size in bytes with them, where it is known.
-pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(Sources, Option<u64>)> {
+/// Positions of sections are of context columns of these kinds.
+pub(crate) fn convert(
+    sources: &Bound<'_, PyAny>,
+    raised: &Raised,
+    kinds: &[ContextType],
+) -> PyResult<(Sources, Option<u64>)> {
     let (mut converted, mut total) = (Sources::default(), Some(0));
     for triple in sources.try_iter()? {
         let (label, kind, object): (Bound<'_, PyString>, PyBackedStr, Bound<'_, PyAny>) = triple?.extract()?;
@@ -61,6 +68,11 @@ pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(
         let source = match &*kind {
             "path" if label.is(&object) => Source::AtLabel,
             "path" => Source::Path(object.extract()?),
+            "section" => {
+                let (path, from, until): (_, Option<Bound<'_, PyDict>>, _) = object.extract()?;
+                let from = from.map(|dict| read_position(converted.len(), &dict, kinds)).transpose()?;
+                Source::Section { path, from: from.map(Box::new), until }
+            }
             "bytes" => Source::Bytes(Arc::new(Bytes(object.extract()?))),
             "reader" => stream(object, Call::Read, raised),
             "chunks" => stream(object.try_iter()?.into_any(), Call::Next, raised),
@@ -87,12 +99,18 @@ pub(crate) fn convert(sources: &Bound<'_, PyAny>, raised: &Raised) -> PyResult<(
 fn size(label: &str, source: &Source) -> Option<u64> {
     let path = match source {
         Source::AtLabel => Path::new(label),
-        Source::Path(path) => path,
+        Source::Path(path) | Source::Section { path, .. } => path,
         Source::Bytes(bytes) => return Some((**bytes).as_ref().len() as u64),
         Source::Stream(_) | Source::Deferred(_) | Source::Wrapped(..) => return None,
     };
-    let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file());
-    metadata.map(|metadata| metadata.len())
+    let len = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file())?.len();
+    match source {
+        Source::Section { from, until, .. } => {
+            let start = from.as_ref().map_or(0, |position| position.offset);
+            Some(until.unwrap_or(len).min(len).saturating_sub(start))
+        }
+        _ => Some(len),
+    }
 }
 
 struct Bytes(PyBackedBytes);

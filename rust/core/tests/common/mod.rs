@@ -8,8 +8,8 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 use metricsieve_core::{
-    ColumnOptions, Decoder, DefinitionReport, Envelope, EnvelopeOptions, ExtractOptions, Matcher, OnReject, Report,
-    Scan, ScanOptions, Source, Strings, Zone,
+    ColumnOptions, Decoder, DefinitionReport, Envelope, EnvelopeOptions, ExtractOptions, Mark, Matcher, OnReject,
+    Report, Scan, ScanOptions, Source, Strings, Zone,
 };
 
 /// A row; the value as bits, None for a reject.
@@ -173,7 +173,20 @@ pub fn decode(matcher: &Arc<Matcher>, data: &[u8], chunks: &[usize], options: Op
 
 /// Scans one source.
 pub fn scan(matcher: &Arc<Matcher>, source: Source, threads: usize, split_bytes: u64, options: Options) -> Outcome {
+    scan_to_marks(matcher, source, threads, split_bytes, options, false).0
+}
+
+/// Scans one source, and gives the places to go on from if they are wanted.
+pub fn scan_to_marks(
+    matcher: &Arc<Matcher>,
+    source: Source,
+    threads: usize,
+    split_bytes: u64,
+    options: Options,
+    marks: bool,
+) -> (Outcome, Vec<Mark>) {
     let options = ScanOptions {
+        marks,
         extract: options.extract,
         envelope: options.envelope(),
         columns: columns(matcher),
@@ -183,13 +196,14 @@ pub fn scan(matcher: &Arc<Matcher>, source: Source, threads: usize, split_bytes:
     };
     let mut scan =
         Scan::new(matcher.clone(), [(LABEL, source)].into_iter().collect(), options).expect("the columns exist");
-    let mut rows = Vec::new();
+    let (mut rows, mut marks) = (Vec::new(), Vec::new());
     while !scan.is_over() {
         let batch = scan.next_batch(Duration::from_secs(60)).expect("no reject is an error");
         assert!(batch.is_some() || scan.is_over(), "the scan hangs");
         batch.iter().for_each(|batch| read(batch, &mut rows));
+        marks.extend(scan.take_marks());
     }
-    Outcome { rows, report: scan.report().clone() }
+    (Outcome { rows, report: scan.report().clone() }, marks)
 }
 
 /// `data` as a source in memory.
@@ -208,7 +222,7 @@ pub fn assert_rejects_are_rows(matcher: &Arc<Matcher>, data: &[u8], options: Opt
 }
 
 /// A file in the build directory that goes away with its test.
-pub struct TempFile(PathBuf);
+pub struct TempFile(pub PathBuf);
 
 impl TempFile {
     pub fn new(name: &str, data: &[u8]) -> Self {
