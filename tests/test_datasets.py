@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,11 @@ from program import PROGRAM, run
 KILLS = int(os.environ.get("METRICSIEVE_DATASET_KILLS", "5"))
 LOSS = {"loss": r"loss=(\S+)"}
 OPTIONS = {"context": {"epoch": r"Epoch (\d+)"}}
+LINES = {
+    "plain": lambda text: f"{text:<99}",
+    "ranks": lambda text: f"[1,{len(text) % 3}]<stdout>:{text:<85}",
+    "json": lambda text: json.dumps({"log": f"{text}\n", "stream": "stdout"}),
+}
 
 
 def rows(directory):
@@ -44,11 +50,12 @@ def expected(sources, definitions=LOSS, **options):
     return [tuple(map(repr, row.values())) for row in table.to_pylist()]
 
 
-def make_logs(directory, counts):
-    """Logs with so many points each, some of them packed."""
+def make_logs(directory, counts, line=str):
+    """Logs with so many points each, each line as `line` makes it; some of them packed."""
     directory.mkdir()
     for number, count in enumerate(counts):
-        text = f"Epoch {number}\n" + "".join(f"loss={n}.{number}\n" for n in range(count))
+        lines = [f"Epoch {number}", *(f"loss={n}.{number}" for n in range(count))]
+        text = "".join(f"{line(one)}\n" for one in lines)
         packed = number % 3 == 1
         path = directory / f"{number:03}.log{'.gz' if packed else ''}"
         path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
@@ -66,7 +73,7 @@ def parts(directory):
 
 @pytest.mark.parametrize("part_rows", [1, 7, 10_000])
 def test_the_parts_hold_the_rows_of_a_scan(tmp_path, part_rows):
-    """In its order, with sources that have none; each source is in one part."""
+    """In its order, with sources that have none; each small source is in one part."""
     logs = make_logs(tmp_path / "logs", [3, 0, 10, 1, 0, 0, 5, 0])
     out = tmp_path / "points"
     report = ms.write_dataset(logs, LOSS, out, part_rows=part_rows, **OPTIONS)
@@ -74,7 +81,7 @@ def test_the_parts_hold_the_rows_of_a_scan(tmp_path, part_rows):
     assert rows(out) == expected(logs, **OPTIONS)
     labels = [mark[0] for told in parts(out).values() for mark in told["sources"]]
     assert labels == [str(path) for path in sorted(logs.iterdir())]
-    assert len(parts(out)) == (1 if part_rows == 10_000 else 4 if part_rows == 1 else 2)
+    assert len(parts(out)) == (1 if part_rows == 10_000 else 5 if part_rows == 1 else 2)
     table = pyarrow.dataset.dataset(out, format="parquet").to_table()
     assert table.schema.names == ms.scan(logs, LOSS, **OPTIONS).schema.names
     manifest = json.loads((out / "_metricsieve.json").read_text())
@@ -82,29 +89,80 @@ def test_the_parts_hold_the_rows_of_a_scan(tmp_path, part_rows):
     assert sum(part["sources"] for part in manifest["parts"]) == 8
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=40)
 @given(
     counts=st.lists(st.sampled_from([0, 0, 1, 3, 40]), min_size=1, max_size=9),
+    line=st.sampled_from([*LINES.values()]),
+    mark_bytes=st.sampled_from([None, 1, 40, 200]),
     part_rows=st.integers(1, 50),
     batch_rows=st.integers(1, 60),
-    removed=st.lists(st.integers(0, 8), max_size=4),
+    removed=st.lists(st.integers(0, 100), max_size=6),
 )
 def test_a_run_goes_on_with_any_parts_that_are_there(
-    tmp_path_factory, counts, part_rows, batch_rows, removed
+    tmp_path_factory, counts, line, mark_bytes, part_rows, batch_rows, removed
 ):
-    """Also where others are missing in between: the rows are those of one run, in their order."""
+    """Also where others are missing in between, or within a log: the rows are those of one run."""
     home = tmp_path_factory.mktemp("dataset")
-    logs, out = make_logs(home / "logs", counts), home / "points"
-    ms.write_dataset(logs, LOSS, out, part_rows=part_rows, batch_rows=batch_rows, **OPTIONS)
-    names = sorted(parts(out))
-    for number in removed:
-        (out / names[number % len(names)]).unlink(missing_ok=True)
-    options = {"resume": True, "part_rows": part_rows + 3, "batch_rows": batch_rows, **OPTIONS}
-    ms.write_dataset(logs, LOSS, out, **options)
-    assert rows(out) == expected(logs, **OPTIONS)
-    again = ms.write_dataset(logs, LOSS, out, **options)
-    assert again.points == 0
-    assert rows(out) == expected(logs, **OPTIONS)
+    logs, out = make_logs(home / "logs", counts, line), home / "points"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ms.datasets, "MARK_BYTES", mark_bytes)
+        ms.write_dataset(logs, LOSS, out, part_rows=part_rows, batch_rows=batch_rows, **OPTIONS)
+        assert rows(out) == expected(logs, **OPTIONS)
+        names = sorted(parts(out))
+        for number in removed:
+            (out / names[number % len(names)]).unlink(missing_ok=True)
+        options = {"resume": True, "part_rows": part_rows + 3, "batch_rows": batch_rows, **OPTIONS}
+        ms.write_dataset(logs, LOSS, out, **options)
+        assert rows(out) == expected(logs, **OPTIONS)
+        again = ms.write_dataset(logs, LOSS, out, **options)
+        assert again.bytes == 0
+        assert rows(out) == expected(logs, **OPTIONS)
+
+
+def one_large_log(path, line, megabytes):
+    """A log of so many megabytes, an epoch every 50,000 lines and a point every 1,000."""
+    with path.open("w") as file:
+        for number in range(megabytes * 10_000):
+            text = f"Epoch {number // 50_000}" if number % 50_000 == 0 else "x" * 90
+            text = f"loss={number}" if number % 1_000 == 0 and number % 50_000 else text
+            file.write(f"{line(text)}\n")
+    return path
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_one_large_log_has_parts_of_its_own(tmp_path, kind):
+    """Named by the bytes that they are of; what is missing is read, and nothing else."""
+    log = one_large_log(tmp_path / "a.log", LINES[kind], 50)
+    out = tmp_path / "points"
+    ms.write_dataset(log, LOSS, out, part_rows=50, **OPTIONS)
+    whole = expected(log, **OPTIONS)
+    assert rows(out) == whole
+    name = re.compile(
+        r"part-000000000-.*a\.log-(?P<generation>\w{8})-(\d{15})-(\d{15})-\w{8}\.parquet"
+    )
+    found = [name.fullmatch(one) for one in sorted(parts(out))]
+    ranges = [(int(one[2]), int(one[3])) for one in found]
+    assert len(ranges) >= 4
+    assert len({one["generation"] for one in found}) == 1
+    assert [start for start, _ in ranges] == [0, *(end for _, end in ranges[:-1])]
+    assert ranges[-1][1] == log.stat().st_size
+    for missing in ([2], [0], [len(ranges) - 1], [0, 1, 3]):
+        for number in missing:
+            (out / found[number][0]).unlink()
+        report = ms.write_dataset(log, LOSS, out, part_rows=50, resume=True, **OPTIONS)
+        assert report.bytes == sum(ranges[number][1] - ranges[number][0] for number in missing)
+        assert rows(out) == whole
+        assert sorted(parts(out)) == [one[0] for one in found]
+
+
+def test_a_part_ends_with_so_many_bytes_of_logs_too(tmp_path):
+    """Where there is nothing to be found, a long run has places to go on from all the same."""
+    log = one_large_log(tmp_path / "a.log", LINES["plain"], 50)
+    out = tmp_path / "points"
+    ms.write_dataset(log, LOSS, out, part_bytes=12 << 20)
+    ends = [told["end"] and told["end"]["offset"] >> 20 for told in parts(out).values()]
+    assert ends == [16, 32, None]
+    assert rows(out) == expected(log)
 
 
 def test_new_sources_at_the_end_are_added(tmp_path):
@@ -191,6 +249,7 @@ def test_the_command_fills_a_directory_and_goes_on(tmp_path):
 CODE = """
 import metricsieve.datasets as d, sys
 d.DatasetWriter.__init__.__kwdefaults__['part_rows'] = 20_000
+d.MARK_BYTES = 50_000  # several places in each of the larger logs
 from metricsieve.__main__ import main
 sys.argv[0] = 'metricsieve'
 main()
@@ -276,7 +335,7 @@ class Killed:
 def test_g3_f13_kill_9_at_any_moment_and_resume_give_the_uninterrupted_dataset(tmp_path):
     """Row for row, each time that a run comes to its end; as often as processes were killed."""
     choice = random.Random(2)
-    counts = [choice.choice([0, 10, 5_000, 30_000]) for _ in range(40)]
+    counts = [choice.choice([0, 10, 5_000, 60_000]) for _ in range(30)]
     logs, out, whole = make_logs(tmp_path / "logs", counts), tmp_path / "out", tmp_path / "whole"
     arguments = [PROGRAM[0], "-c", CODE, "scan", str(logs), "-m", r"loss=loss=(\S+)", "-q"]
     arguments += ["-c", r"epoch=Epoch (\d+)", "--resume", "-o"]

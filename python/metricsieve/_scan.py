@@ -8,18 +8,19 @@ Nothing here runs per record or per point.
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pyarrow as pa
 
 from metricsieve import _engine
-from metricsieve._context import check_context, read_context, step_column
+from metricsieve._arrow import batch_of, schema_of
+from metricsieve._context import check_context, read_context
 from metricsieve._report import Report
-from metricsieve._sources import Source, iter_sources
+from metricsieve._sources import Prepared, Source, iter_sources
 from metricsieve.definitions import DefinitionSet
 from metricsieve.exceptions import (
     DefinitionError,
@@ -47,22 +48,6 @@ _CHOICES = {
     "strings": ("dictionary", "plain"),
     "redraws": ("all", "last"),
 }
-
-
-class _SchemaCapsule:
-    def __init__(self, capsule: object) -> None:
-        self._capsule = capsule
-
-    def __arrow_c_schema__(self) -> object:
-        return self._capsule
-
-
-class _ArrayCapsules:
-    def __init__(self, capsules: tuple[object, object]) -> None:
-        self._capsules = capsules
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        return self._capsules
 
 
 def scan(
@@ -156,6 +141,7 @@ def scan(
     _check_counts(threads=threads, batch_rows=batch_rows, max_record_bytes=max_record_bytes)
     checked, asked_for = prepare(definitions, context, columns, normalize)
     prefetcher = Prefetcher()
+    prepared = sources if isinstance(sources, Prepared) else None
     with pattern_errors():
         scanner = _engine.Scanner(
             sources=_fetched_ahead(iter_sources(sources), prefetcher),
@@ -172,6 +158,8 @@ def scan(
             envelope=wrapping,
             message_key=message_key,
             timezone=timezone,
+            marks=prepared is not None,
+            split_bytes=None if prepared is None else prepared.mark_bytes,
             **native_arguments(checked, normalize),
         )
     return Scan(
@@ -240,25 +228,6 @@ def pattern_errors() -> Iterator[None]:
         raise DefinitionError([DefinitionProblem(error.args[0], hint=error.args[-1])]) from None
 
 
-def schema_of(capsule: object, definitions: DefinitionSet) -> pa.Schema:
-    """The schema of native batches, with what its metadata tells readers."""
-    capsuled: Any = _SchemaCapsule(capsule)
-    schema = pa.schema(capsuled)
-    metadata = {b"metricsieve.definitions": definitions.fingerprint.encode()}
-    units = {d.name: d.unit for d in definitions if d.unit is not None}
-    if units:
-        metadata[b"metricsieve.units"] = json.dumps(units, sort_keys=True).encode()
-    step = step_column(column.name for column in definitions.context)
-    if step is not None:
-        metadata[b"metricsieve.step"] = step.encode()
-    return schema.with_metadata({**(schema.metadata or {}), **metadata})
-
-
-def batch_of(capsules: tuple[object, object]) -> pa.RecordBatch:
-    """A native batch as pyarrow's."""
-    return pa.record_batch(_ArrayCapsules(capsules))
-
-
 def _check_choices(**options: str) -> None:
     for option, value in options.items():
         if value not in _CHOICES[option]:
@@ -310,6 +279,20 @@ def _check_counts(**options: int | None) -> None:
             raise TypeError(f"{option} must be a whole number, not {value!r}")
         if value < 1:
             raise ValueError(f"{option} must be at least 1, not {value}")
+
+
+class Mark(NamedTuple):
+    """A place that a scan came to: `rows` and `bytes` of all sources before it, and in which one.
+
+    At `position` reading may go on; it is None at the end of the source, which may have failed.
+    """
+
+    rows: int
+    bytes: int
+    source: int
+    offset: int
+    position: dict[str, Any] | None
+    is_failed: bool
 
 
 class Scan:
@@ -442,6 +425,10 @@ class Scan:
     def progress(self) -> tuple[int, int | None]:
         """Raw bytes read so far, and in total where every source's size is known."""
         return self._scanner.progress()
+
+    def _take_marks(self) -> list[Mark]:
+        """Places that the batches so far came to, of prepared sources; each is given once."""
+        return list(itertools.starmap(Mark, self._scanner.take_marks()))
 
     def close(self) -> None:
         """Stop reading and release the sources; the report stays. May be called twice."""

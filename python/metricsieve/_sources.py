@@ -26,7 +26,7 @@ from metricsieve.sources._lookups import looked_up
 from metricsieve.sources._remote import Remote, RemoteSources
 from metricsieve.sources._urls import is_remote, remote_source
 
-Kind = Literal["path", "bytes", "reader", "chunks", "remote"]
+Kind = Literal["path", "section", "bytes", "reader", "chunks", "remote"]
 _PIECE_BYTES = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -36,8 +36,9 @@ class Source(NamedTuple):
 
     Attributes:
         label: what the `source` column says.
-        kind: how to read `object`: a path to open, bytes, something with `read(n)`, an iterator
-            of bytes, or a `Remote`.
+        kind: how to read `object`: a path to open, or a path, the position at which to begin and
+            the offset at which to end (either may be None); bytes, something with `read(n)`, an
+            iterator of bytes, or a `Remote`.
         object: the thing itself.
     """
 
@@ -93,14 +94,16 @@ def iter_sources(sources: Any) -> Iterator[Source]:
 
 
 class Prepared:
-    """Sources that were found already, given one at a time.
+    """Sources that were found already, given one at a time; their scan tells how far it came.
 
     Args:
         sources: gives them.
+        mark_bytes: it tells about once in so many bytes of a plain file; None: as it likes.
     """
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], mark_bytes: int | None = None) -> None:
         self.sources = sources
+        self.mark_bytes = mark_bytes
 
 
 class _Resolver:

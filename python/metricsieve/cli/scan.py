@@ -60,7 +60,7 @@ def scan(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="With -o DIR/: go on behind the last part that is there."),
+        typer.Option("--resume", help="With -o DIR/: read what no part there has."),
     ] = False,
     normalize: options.Normalize = "terminal",
     number: options.Number = "trim",

@@ -11,42 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
+from metricsieve._positions import Position
 from metricsieve.following._packed import kind_of
 
-Position = dict[str, Any]
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 End = Literal["open", "end", "cut"]
 Turn = Literal["open", "rest", "end", "cut"]
-
-
-def beginning() -> Position:
-    """The position at which every source begins."""
-    return {
-        "offset": 0,
-        "line": 1,
-        "open_line": False,
-        "skipping": False,
-        "in_run": False,
-        "context": [],
-        "envelope": None,
-    }
-
-
-def read_position(saved: dict[str, Any]) -> Position:
-    """A position as the engine takes it, of what JSON made of it.
-
-    Raises:
-        KeyError: it is not complete.
-        TypeError: it is none.
-    """
-    context = [
-        (
-            tuple(origin),
-            [(value, count, example and tuple(example)) for value, count, example in columns],
-        )
-        for origin, columns in saved["context"]
-    ]
-    return {**saved, "context": context}
 
 
 class Replaced(Exception):

@@ -10,14 +10,8 @@ import os
 import time
 from typing import Any, BinaryIO
 
-from metricsieve.following._feed import (
-    End,
-    Position,
-    Replaced,
-    beginning,
-    check_readable,
-    read_position,
-)
+from metricsieve._positions import Position, beginning, read_position
+from metricsieve.following._feed import End, Replaced, check_readable
 from metricsieve.following._identity import ANCHOR_BYTES, HEAD_BYTES, Identity, digest
 from metricsieve.following._packed import BROKEN
 

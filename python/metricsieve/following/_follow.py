@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from metricsieve import _engine, _scan
+from metricsieve._arrow import batch_of, schema_of
 from metricsieve._report import Report
 from metricsieve.exceptions import ScanUsedError, SourceWarning
 from metricsieve.following._feed import Feed, Replaced, Turn, Unreadable, Watch
@@ -210,7 +211,7 @@ class Follow:
         self._asked_for = asked_for
         self._poll, self._until, self._commit_every = poll, until, commit_every
         self._turn_bytes = turn_bytes
-        self._schema = _scan.schema_of(native.schema_capsule(), definitions)
+        self._schema = schema_of(native.schema_capsule(), definitions)
         self._indices: dict[str, int] = {}
         # First lines of which it is not known yet what wraps them.
         self._undecided: dict[Feed, tuple[Watch, bytes]] = {}
@@ -265,7 +266,7 @@ class Follow:
     @property
     def rejects(self) -> pa.Table:
         """Captured texts that are no number, as for `scan`."""
-        return pa.Table.from_batches([_scan.batch_of(self._native.rejects())])
+        return pa.Table.from_batches([batch_of(self._native.rejects())])
 
     @property
     def idle_seconds(self) -> float:
@@ -416,7 +417,7 @@ class Follow:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         while (capsules := self._native.next_batch()) is not None:
-            batch = _scan.batch_of(capsules)
+            batch = batch_of(capsules)
             yield batch.replace_schema_metadata(self._schema.metadata)
 
     def _index(self, label: str) -> int:

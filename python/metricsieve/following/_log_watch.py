@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from metricsieve._positions import Position, beginning, read_position
 from metricsieve.exceptions import SourceError
-from metricsieve.following._feed import End, Feed, Position, beginning, read_position
+from metricsieve.following._feed import End, Feed
 from metricsieve.sources._remote import RemoteSources, pauses_end_at
 from metricsieve.sources.cloudwatch_logs import encode_events
 

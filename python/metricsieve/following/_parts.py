@@ -8,19 +8,18 @@ generation adjoin each other; the last one carries what its source's state would
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
-from urllib.parse import quote
 
+from metricsieve._positions import frozen, thawed
 from metricsieve.exceptions import StateError
-from metricsieve.following._state import _frozen, _thawed
 from metricsieve.sinks._atomic import AtomicFile, make_directory, sink_errors
 from metricsieve.sinks._lock import Lock
 from metricsieve.sinks._parquet_writer import open_parquet, whole_row_groups
+from metricsieve.sinks._part_names import source_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +30,6 @@ _NAME = re.compile(
     r"part-(?P<source>.+)-(?P<generation>\d+)-(?P<start>\d+)-(?P<end>\d+)-(?P<definitions>[0-9a-f]{8})"
     r"\.parquet"
 )
-_SOURCE_CHARS = 120  # of 255 that a name may have
 _POSITION = b"metricsieve.follow"
 _ROW_GROUP = 1 << 20
 
@@ -44,19 +42,6 @@ class Part(NamedTuple):
     start: int
     end: int
     definitions: str
-
-
-def source_name(label: str) -> str:
-    """A label as a part of a file name; long ones are cut, with a hash to tell them apart.
-
-    Example:
-        >>> source_name("logs/train.log"), source_name("../../etc")
-        ('logs%2Ftrain.log', '..%2F..%2Fetc')
-    """
-    name = quote(label, safe="", errors="backslashreplace")
-    if len(name) <= _SOURCE_CHARS:
-        return name
-    return f"{name[-_SOURCE_CHARS:]}~{hashlib.sha256(label.encode()).hexdigest()[:12]}"
 
 
 def part_name(part: Part) -> str:
@@ -172,7 +157,7 @@ class PartsOutput:
         path = os.path.join(self.path, part_name(part))
         try:
             metadata = pq.read_schema(path).metadata or {}
-            found = _thawed(json.loads(metadata[_POSITION]))
+            found = thawed(json.loads(metadata[_POSITION]))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             hint = "remove it, and its rows come again"
             raise StateError(f"{part_name(part)} is damaged: {error}", self.path, hint) from None
@@ -222,7 +207,7 @@ class PartsOutput:
         part = Part(source_name(feed.label), feed.generation, start, end, self._definitions)
         feed.part_start = end
         described = {"path": feed.path, "label": feed.label, "file": feed.describe()}
-        position = json.dumps(_frozen(described)).encode()
+        position = json.dumps(frozen(described)).encode()
         metadata = {**(self._schema.metadata or {}), _POSITION: position}
         table = pa.Table.from_batches(batches).replace_schema_metadata(metadata)
         file = AtomicFile(os.path.join(self.path, part_name(part)), replace=False)

@@ -12,9 +12,10 @@ from typing import Any
 
 from metricsieve.exceptions import StateError
 from metricsieve.following._outputs import Output
-from metricsieve.following._parts import PartsOutput, source_name
+from metricsieve.following._parts import PartsOutput
 from metricsieve.following._state import State
 from metricsieve.following._watches import Watches
+from metricsieve.sinks._part_names import source_name
 
 
 def restore(state: State, outputs: Sequence[Output], watches: Watches) -> None:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from metricsieve._positions import frozen, thawed
 from metricsieve.exceptions import StateError
 from metricsieve.sinks._atomic import make_directory, write_whole
 from metricsieve.sinks._lock import Lock
@@ -90,7 +91,7 @@ class State:
             raise self._refused("state.json is damaged")
         if body["definitions"] != self._definitions:
             raise self._refused("it was written with other definitions or options")
-        self.sources, self.outputs = _thawed(body["sources"]), body["outputs"]
+        self.sources, self.outputs = thawed(body["sources"]), body["outputs"]
         self.is_new = False
 
     def _refused(self, reason: str) -> StateError:
@@ -108,7 +109,7 @@ class State:
         """
         body = {
             "definitions": self._definitions,
-            "sources": _frozen(sources),
+            "sources": frozen(sources),
             "outputs": outputs,
         }
         outer = {
@@ -135,24 +136,3 @@ def _errors(directory: str) -> Iterator[None]:
 def _hash(version: int, body: Any) -> str:
     text = json.dumps([version, body], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _frozen(value: Any) -> Any:
-    """JSON has no NaN, and decimal text of a float is another program's to read back."""
-    if isinstance(value, float):
-        return {"float": value.hex()}
-    if isinstance(value, dict):
-        return {key: _frozen(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_frozen(one) for one in value]
-    return value
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {"float"}:
-            return float.fromhex(value["float"])
-        return {key: _thawed(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_thawed(one) for one in value]
-    return value

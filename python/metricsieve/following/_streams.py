@@ -12,7 +12,8 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from metricsieve.following._feed import End, Feed, Position, beginning, check_readable
+from metricsieve._positions import Position, beginning
+from metricsieve.following._feed import End, Feed, check_readable
 
 _READ_BYTES = 1 << 20
 

@@ -220,8 +220,14 @@ class AtomicFile(io.RawIOBase):
         self._file = None
         self._sealed = True
 
-    def commit(self) -> None:
-        """Seal, and rename to the target; on an error nothing is left behind."""
+    def commit(self, name: str | None = None) -> None:
+        """Seal, and rename to the target; on an error nothing is left behind.
+
+        Args:
+            name: the target's, in the same directory, where it was not known before.
+        """
+        if name is not None:
+            self.path = os.path.join(os.path.dirname(self.path), name)
         if not self._sealed:
             self.seal()
         try:
