@@ -70,7 +70,8 @@ impl Range {
         let first = Self {
             start,
             at: start,
-            end: start.saturating_add(size).min(until),
+            // The same places are come to, wherever it begins.
+            end: (start / size + 1).saturating_mul(size).min(until),
             until,
             first: from.map_or(First::Known, First::Resumed),
             envelope,
@@ -100,7 +101,7 @@ impl Range {
             file: self.file.clone(),
             start,
             at: start,
-            end: start.saturating_add(size).min(self.until),
+            end: self.end.saturating_add(size).min(self.until),
             until: self.until,
             first: First::Resumed(Box::new(position)),
             envelope: self.envelope,
