@@ -367,6 +367,52 @@ def test_wide_takes_other_indices():
     }
 
 
+def of_two_jobs():
+    """Points of two jobs, each of two hosts, at the same steps."""
+    jobs, hosts = ["a", "b", "a", "b"], ["x", "x", None, "y"]
+    return pa.table(
+        {
+            "metric": ["loss"] * 8,
+            "value": [float(n) for n in range(8)],
+            "job": pa.array(jobs * 2).dictionary_encode(),
+            "host": hosts * 2,
+            "epoch": [1] * 4 + [2] * 4,
+            "line": list(range(8)),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "group"), [("job", "b"), (("job", "host"), "b, y"), (("host",), "x"), ("epoch", 2)]
+)
+def test_one_group_of_several(by, group):
+    """Chosen by its value or its text; the result is that of its rows alone."""
+    table = of_two_jobs()
+    names = [by] if isinstance(by, str) else list(by)
+    keys = zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    mask = [", ".join("" if v is None else str(v) for v in key) == str(group) for key in keys]
+    alone = table.filter(pa.array(mask))
+    assert 0 < alone.num_rows < table.num_rows
+    reader = table.to_reader(max_chunksize=3)
+    assert ms.summary(reader, by=by, group=group).equals(ms.summary(alone, by=by))
+    index = [*names, "line"]
+    told = {"index": index, "step": "line"}
+    assert ms.wide(table, **told, group=group).equals(ms.wide(alone, **told))
+    for function, options in ((ms.summary, {"by": by}), (ms.wide, told)):
+        with pytest.raises(ValueError, match=r"there is no .* 'z': '.*', '"):
+            function(table, **options, group="z")
+
+
+def test_points_of_several_jobs_are_not_put_into_one_cell():
+    """By the step alone it would be chance which one counts; the error names the jobs."""
+    table = of_two_jobs().select(["metric", "value", "job", "epoch"])
+    with pytest.raises(ValueError, match=r"the same epoch: 'a', 'b'\. Choose one with group="):
+        ms.wide(table, index=("step",))
+    assert ms.wide(table, index=("step",), group="b").column("loss").to_pylist() == [3.0, 7.0]
+    apart = table.filter(pa.array([True, False] * 2 + [False, True] * 2))
+    assert ms.wide(apart, index=("step",)).column("loss").to_pylist() == [2.0, 7.0]
+
+
 def test_the_step_axis_is_the_one_of_the_scan():
     """What its metadata names, else the first usual name; without one the error says what to do."""
     table = pa.table({"metric": ["a"], "value": [1.0], "round": [2], "epoch": [3], "chunk": [4]})

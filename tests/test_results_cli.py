@@ -257,11 +257,13 @@ def test_wide_has_a_column_for_each_metric(logs):
 def test_wide_by_other_columns(logs):
     """One group, several, another axis, none; with wrong ones the error says which there are."""
     given = ["wide", logs, *LOSS]
-    assert rows_of(*given, *EPOCH, "--by", "") == [
-        [1, 0.75, 0.25],
-        [2, 0.625, None],
-        [3, "NaN", None],
-    ]
+    one = [*given, *EPOCH, "--group", f"{logs}/b.log"]
+    for by, columns in (([], 1), (["--by", ""], 0)):
+        assert [row[columns:] for row in rows_of(*one, *by)] == [[1, 0.75], [2, 0.625]]
+    for more in (["--by", ""], ["--group", "c.log"]):
+        done = run(*given, *EPOCH, *more)
+        assert done.returncode == 2
+        assert f"'{logs}/a.log', '{logs}/b.log'" in done.stderr
     by = ["--by", "host,source", "--step", "line"]
     assert [row[0:3:2] for row in rows_of(*given, *by)] == [[None, n] for n in (1, 2, 3, 1, 2)]
     assert [row[1:3] for row in rows_of(*given, "--step", "point")][3:] == [[1, 0.75], [2, 0.625]]
@@ -283,6 +285,18 @@ def test_wide_fits_the_terminal(tmp_path):
     assert {line[0] for line in headings} == {"point"}
     assert [name for line in headings for name in line[1:]] == [f"m{n:02}" for n in range(40)]
     assert (last, lines[-1].split()) == (["point", "other"], ["1", "1"])
+
+
+def test_a_summary_of_one_job(logs):
+    """It is chosen by its name; an error names those that there are."""
+    rows = rows_of("summary", logs, *LOSS, "--group", f"{logs}/b.log")
+    assert [row[:3] for row in rows] == [[f"{logs}/b.log", "loss", 2]]
+    rows = rows_of("summary", logs, *LOSS, *EPOCH, "--attempts", "--group", f"{logs}/b.log")
+    assert [row[:4] for row in rows] == [[f"{logs}/b.log", 0, "loss", 2]]
+    done = run("summary", logs, *LOSS, "--group", "c.log")
+    assert (done.returncode, f"'{logs}/a.log', '{logs}/b.log'" in done.stderr) == (2, True)
+    done = run("summary", logs, *LOSS, "--group", "c.log", "--objective", "loss")
+    assert (done.returncode, "--group takes one" in done.stderr) == (2, True)
 
 
 def test_a_tuning_jobs_order(logs):

@@ -169,6 +169,15 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def of_group(points: Any, by: Sequence[str], group: str) -> Any:
+    """The points of one group."""
+    from metricsieve.results._groups import only_group
+    from metricsieve.results._rows import open_rows
+
+    rows = open_rows(points)
+    return only_group(rows, by or "job", group, rows.step())
+
+
 def group_name(columns: Sequence[str], values: Sequence[object]) -> str:
     """A group as the heading of its table.
 

@@ -13,6 +13,7 @@ from metricsieve.cli.results import (
     check_objective,
     group_name,
     names,
+    of_group,
     opened,
     outputs,
     print_tables,
@@ -33,6 +34,7 @@ def summary(
     preset: options.Preset = None,
     context: options.Context = None,
     by: options.By = "job",
+    group: options.Group = None,
     objective: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +64,8 @@ def summary(
         from metricsieve import results
 
         check_objective(objective, maximize)
+        if objective is not None and group is not None:
+            raise typer.BadParameter("--objective ranks all jobs, --group takes one")
         targets = outputs(output)
         groups = [*names(by), *["attempt"] * attempts]
         with opened(
@@ -79,7 +83,8 @@ def summary(
         ) as found:
             points = found.points(attempts=attempts, last_attempt=last_attempt)
             if objective is None:
-                table = results.summary(points, groups)
+                chosen = points if group is None else of_group(points, names(by), group)
+                table = results.summary(chosen, groups)
             else:
                 table = results.objective(points, objective, maximize=maximize, by=groups)
         found.give(table, targets)

@@ -14,6 +14,7 @@ from metricsieve.cli.results import (
     Sources,
     group_name,
     names,
+    of_group,
     opened,
     outputs,
     print_tables,
@@ -30,6 +31,7 @@ def wide(
     preset: options.Preset = None,
     context: options.Context = None,
     by: options.By = "job",
+    group: options.Group = None,
     step: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +73,8 @@ def wide(
             threads=threads,
         ) as found:
             points = found.points(attempts=attempts, step=step)
+            if group is not None:
+                points = of_group(points, names(by), group)
             table, notes = pivoted(points, [*groups, "step"], step)
             found.warn(notes)
         found.give(table, targets)

@@ -173,7 +173,7 @@ def choose(found: Iterable[Key | None], group: object, by: str) -> Key | None:
     """
     keys = [key for key in found if key is not None]
     if group is not None:
-        wanted = [key for key in keys if key[0] == group or group_text(key) == str(group)]
+        wanted = [key for key in keys if _is(key, group)]
         if not wanted:
             raise ValueError(f"there is no {by} {str(group)!r}: {named(keys) or 'no point at all'}")
         return wanted[0]
@@ -183,6 +183,38 @@ def choose(found: Iterable[Key | None], group: object, by: str) -> Key | None:
             "(--group), or group by another column with by=... (--by)"
         )
     return keys[0] if keys else None
+
+
+def only_group(rows: Rows, by: str | Sequence[str], group: object, step: str | None = None) -> Rows:
+    """The rows of one group.
+
+    Args:
+        rows: of all groups.
+        by: as for `group_columns`.
+        group: the wanted one's value or its text: of several columns that of all of them, with
+            `", "` in between.
+        step: as for `group_columns`.
+
+    Raises:
+        ValueError: there is no such column; or, when all rows have been read, no such group.
+    """
+    columns = group_columns(rows, by, step=step)
+    seen: dict[Key, bool] = {}
+
+    def choose_rows(batch: Any) -> Any:
+        if batch is None:
+            choose(seen, group, ", ".join(one.name for one in columns))
+            return None
+        groups = Groups([one.of(batch) for one in columns])
+        keys = groups.keys()
+        seen.update((key, _is(key, group)) for key in keys)
+        return pa.array([seen[key] for key in keys], pa.bool_()).take(groups.ids)
+
+    return rows.only(source_columns(columns), choose_rows)
+
+
+def _is(key: Key, group: object) -> bool:
+    return (len(key) == 1 and key[0] == group) or group_text(key) == str(group)
 
 
 def named(keys: Sequence[Key]) -> str:

@@ -16,6 +16,7 @@ from metricsieve.results._groups import (
     GroupColumn,
     Groups,
     group_columns,
+    named,
     one_array,
     source_columns,
 )
@@ -37,6 +38,8 @@ class Pivot:
         index: names of columns, as `wide` takes them.
         step: the step axis; None is the usual one, `point` counts the points of each metric in
             what the other columns of the index have in common, from 1.
+        mixes: whether points of several jobs may give way to each other, where nothing of the index
+            tells them apart.
 
     Attributes:
         columns: those that batches must have, beside `metric` and `value`.
@@ -46,10 +49,13 @@ class Pivot:
         renamed: new names of metrics that are called like a column of the index, after `table`.
 
     Raises:
-        ValueError: there is no step axis, or no such column; the index is empty.
+        ValueError: there is no step axis, or no such column; the index is empty. From `table`:
+            points of several jobs are in one cell.
     """
 
-    def __init__(self, rows: Rows, index: Sequence[str], step: str | None = None) -> None:
+    def __init__(
+        self, rows: Rows, index: Sequence[str], step: str | None = None, *, mixes: bool = False
+    ) -> None:
         names = [index] if isinstance(index, str) else list(index)
         self._counts = step == COUNTED and COUNTED not in rows
         if self._counts:
@@ -64,7 +70,10 @@ class Pivot:
             self._columns = group_columns(rows, names, step=self.axis)
         if not self._columns:
             raise ValueError("the index needs at least one column")
-        self.columns = tuple(source_columns(self._columns))
+        told_apart = [one for one in self._columns if one.name not in (self.axis, "attempt")]
+        is_alone = not self._counts and not told_apart
+        self._jobs = group_columns(rows, "job") if is_alone and not mixes else ()
+        self.columns = tuple(source_columns((*self._columns, *self._jobs)))
         self.replaced = self.without_step = 0
         self.renamed: dict[str, str] = {}
         self._held: list[Any] = []
@@ -76,6 +85,7 @@ class Pivot:
         if not self._counts:
             steps = [a for a, one in zip(arrays, self._columns, strict=True) if self._is_axis(one)]
             self.without_step += sum(array.null_count for array in steps)
+        arrays += [one.of(batch) for one in self._jobs]
         arrays += [batch.column(_METRIC), batch.column(_VALUE)]
         arrays = [a.dictionary_encode() if pa.types.is_string(a.type) else a for a in arrays]
         self._held.append(
@@ -96,6 +106,8 @@ class Pivot:
         self._drop_replaced()
         (batch,), self._held = self._held, []
         *arrays, metric, value = batch.columns
+        if self._jobs:
+            self._check_jobs(arrays.pop(), [*arrays, metric])
         groups, metrics = Groups(arrays), Groups([metric])
         order = self._order(groups, arrays)
         taken = groups.firsts.take(order)
@@ -128,6 +140,15 @@ class Pivot:
                 f"the metric {old!r} is the column {new!r}: there is one of its name already"
             )
         return found
+
+    def _check_jobs(self, job: Any, cell: Sequence[Any]) -> None:
+        """Refuse points of several jobs in one cell: which one counts would be by chance."""
+        if len(Groups(cell)) < len(job):
+            raise ValueError(
+                f"points of several jobs have the same {self.axis}: "
+                f"{named(Groups([job]).keys())}. Choose one with group=... (--group), or put what "
+                "tells them apart into the index (--by)"
+            )
 
     def _is_axis(self, column: GroupColumn) -> bool:
         return column.name == self.axis

@@ -86,6 +86,23 @@ class Rows:
     def _wanted(self, columns: Sequence[str]) -> list[str]:
         return [name for name in dict.fromkeys((*_REQUIRED, *columns)) if name in self]
 
+    def only(self, columns: Sequence[str], choose: Callable[[Any], Any]) -> Rows:
+        """The rows that are chosen, from now on instead of these.
+
+        Args:
+            columns: what the choice needs.
+            choose: gives a mask for a batch with these columns, in the form that `points` gives;
+                at the end it is called with None, and may raise.
+        """
+
+        def read(wanted: list[str]) -> Iterator[pa.RecordBatch]:
+            for batch in self._read(list(dict.fromkeys((*wanted, *columns)))):
+                plain = {name: _usual(name, batch.column(name)) for name in columns}
+                yield batch.filter(choose(pa.record_batch(plain)))
+            choose(None)
+
+        return Rows(self.schema, read)
+
     def table(self) -> pa.Table:
         """All rows and columns, as they are."""
         return pa.Table.from_batches(self._read(self.schema.names), schema=self.schema)
@@ -145,6 +162,8 @@ def open_rows(x: Any) -> Rows:
         TypeError: something else.
         ValueError: a path with another suffix, or columns that are no result's.
     """
+    if isinstance(x, Rows):
+        return x
     if isinstance(x, Scan):
         return Rows(x.schema, lambda columns: _closing(x))
     if isinstance(x, (str, os.PathLike)):

@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 
 from metricsieve.results._final import no_metric, rank
-from metricsieve.results._groups import GroupColumn, group_columns, result_type
+from metricsieve.results._groups import GroupColumn, group_columns, only_group, result_type
 from metricsieve.results._rows import Rows, open_rows, step_metadata
 from metricsieve.results._tally import Place, tally
 
 _PLACES = ("source", "line")
 
 
-def summary(x: Any, by: str | Sequence[str] = ("job",)) -> pa.Table:
+def summary(x: Any, by: str | Sequence[str] = ("job",), *, group: object = None) -> pa.Table:
     """One row for each metric of each group: how many points, and which.
 
     The table has the columns of `by`, then `metric`; `count`, the points; `nan`, those that are
@@ -34,12 +34,14 @@ def summary(x: Any, by: str | Sequence[str] = ("job",)) -> pa.Table:
             bounded by the number of rows of the summary.
         by: columns that tell groups apart. `"job"` is the job where it is known, else the source;
             `"step"` the step axis. `()` is one group.
+        group: only the group with this value, or this text (`"a, b"` of two columns).
 
     Returns:
         Groups in the order in which they appear, and in each the metrics likewise.
 
     Raises:
-        ValueError: a column of `by` is not there, or has a name of the summary.
+        ValueError: a column of `by` is not there, or has a name of the summary; there is no such
+            group, the message names those that are.
         TypeError: `x` is no result.
         SourceError: a file could not be read to its end.
 
@@ -52,6 +54,8 @@ def summary(x: Any, by: str | Sequence[str] = ("job",)) -> pa.Table:
     """
     rows = open_rows(x)
     axis = rows.step()
+    if group is not None:
+        rows = only_group(rows, by, group, axis)
     columns = group_columns(rows, by, step=axis)
     places = _places(rows, axis)
     found = tally(rows, columns, places)

@@ -7,11 +7,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from metricsieve.results._pivot import Pivot
+from metricsieve.results._groups import only_group
+from metricsieve.results._pivot import COUNTED, Pivot
 from metricsieve.results._rows import open_rows
 
 
-def wide(x: Any, index: Sequence[str] = ("job", "step"), *, step: str | None = None) -> pa.Table:
+def wide(
+    x: Any,
+    index: Sequence[str] = ("job", "step"),
+    *,
+    step: str | None = None,
+    group: object = None,
+) -> pa.Table:
     """One row for each value of the index, one column for each metric.
 
     Where several points of a metric have the same index, the last one in the order of the rows
@@ -29,12 +36,16 @@ def wide(x: Any, index: Sequence[str] = ("job", "step"), *, step: str | None = N
             no column of that name, counts the points of each metric in what the rest of the index
             has in common, from 1.
 
+        group: only the group with this value, or this text, of the index columns that are not the
+            step; of the job, where there is no other.
+
     Returns:
         The index columns, then the metrics in the order in which they appear. Rows in the order
         in which their index without the step appears, and in each by step, nulls last.
 
     Raises:
-        ValueError: there is no step axis, or no such column; the message says what to do.
+        ValueError: there is no step axis, or no such column or group; or the index is the step
+            alone, and points of several jobs have the same one. The message says what to do.
         TypeError: `x` is no result.
         SourceError: a file could not be read to its end.
 
@@ -47,12 +58,19 @@ def wide(x: Any, index: Sequence[str] = ("job", "step"), *, step: str | None = N
         >>> wide(points, index=("step",)).to_pydict()
         {'epoch': [1, 2], 'loss': [0.5, 0.25], 'accuracy': [0.75, None]}
     """
-    return pivoted(x, index, step)[0]
+    return pivoted(x, index, step, group)[0]
 
 
-def pivoted(x: Any, index: Sequence[str], step: str | None) -> tuple[pa.Table, list[str]]:
+def pivoted(
+    x: Any, index: Sequence[str], step: str | None, group: object = None
+) -> tuple[pa.Table, list[str]]:
     """The same, and sentences about what was done with some points."""
     rows = open_rows(x)
+    if group is not None:
+        names = [index] if isinstance(index, str) else list(index)
+        axis = step if step == COUNTED else rows.step(step)
+        by = [name for name in names if name not in ("step", axis)]
+        rows = only_group(rows, by or "job", group)
     pivot = Pivot(rows, index, step)
     for batch in rows.points(pivot.columns):
         pivot.add(batch)

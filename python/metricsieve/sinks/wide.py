@@ -88,7 +88,8 @@ class WideSink:
 
         self._path = path
         self._rows = Rows(schema, lambda _: iter(()))
-        self._pivot = Pivot(self._rows, [*([_BY] if by is None else by), "step"], step)
+        index = [*([_BY] if by is None else by), "step"]
+        self._pivot = Pivot(self._rows, index, step, mixes=True)  # too late to ask at the end
         self._file: Sink | None = None
         self._is_open = True
         if path != "-" and (os.path.isfile(path) or not os.path.exists(path)):
