@@ -112,6 +112,17 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("scheme", ["cloudwatch", "mlflow", "otlp", "wandb", "wide", "delta"])
+@pytest.mark.parametrize(
+    "query", ["by=a&canary", "canary=", "nosuch=canary", "by=canary&by=canary"]
+)
+def test_x7_a_target_that_is_refused_keeps_its_secrets(scheme, query):
+    """Neither the password of a URL nor what a forgotten %26 cut off is repeated."""
+    with pytest.raises(ValueError, match="http://host") as refused:
+        check_target(f"{scheme}:http://me:canary@host/x?{query}")
+    assert "canary" not in str(refused.value)
+
+
 def test_a_directory_is_filled_by_others(tmp_path):
     """Existing, or named with a slash."""
     for target in (tmp_path, f"{tmp_path}/new/"):

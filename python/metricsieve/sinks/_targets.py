@@ -69,8 +69,10 @@ class Target(NamedTuple):
     options: Mapping[str, Sequence[str]]
 
     def __str__(self) -> str:
-        """The target without its options."""
-        return f"{self.scheme}:{self.rest}"
+        """The target without its options, and without a password in a URL."""
+        from metricsieve.sources._remote import without_secrets
+
+        return without_secrets(f"{self.scheme}:{self.rest}")
 
     def only(self, *once: str, many: Sequence[str] = ()) -> None:
         """Refuse options that the sink does not have, and those that stand there too often.
@@ -126,10 +128,14 @@ def target_of(text: str) -> Target | None:
         return None
     rest, _, query = text[found.end() :].partition("?")
     options: dict[str, list[str]] = {}
-    for part in filter(None, query.split("&")):
+    for number, part in enumerate(filter(None, query.split("&")), start=1):
         name, equals, value = part.partition("=")
         if not equals or not value:
-            raise ValueError(f"{part!r} in {found[1]}:{rest} is no NAME=VALUE")
+            # It may be the end of a secret.
+            raise ValueError(
+                f"option {number} of {Target(found[1], rest, {})} is no NAME=VALUE; an & in a "
+                "value is written %26"
+            )
         options.setdefault(name, []).append(unquote(value))
     return Target(found[1], rest, options)
 
