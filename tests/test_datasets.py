@@ -199,6 +199,35 @@ def test_what_does_not_go_with_the_parts_is_refused(tmp_path):
         ms.write_dataset(logs, LOSS, out, resume=True)
 
 
+def test_f16_parts_that_are_damaged_or_overlap_are_refused(tmp_path):
+    """Cut at every 50th byte, under another name, or beside another one of the same bytes."""
+    logs, out = make_logs(tmp_path / "logs", [30, 20]), tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out)
+    (name,) = parts(out)
+    part = out / name
+    whole = part.read_bytes()
+
+    def refused(match):
+        with pytest.raises(StateError, match=match):
+            ms.write_dataset(logs, LOSS, out, resume=True)
+
+    for end in range(0, len(whole), 50):
+        part.write_bytes(whole[:end])
+        refused(r"\.parquet is damaged: .*remove it, and what it holds is read again")
+    part.rename(out / name.replace("part-000000000", "part-000000001"))
+    (out / name.replace("part-000000000", "part-000000001")).write_bytes(whole)
+    refused("is damaged: it says that it is part-000000000")
+    (out / name.replace("part-000000000", "part-000000001")).unlink()
+    ms.write_dataset(logs, LOSS, tmp_path / "small", part_rows=1)
+    for path in (tmp_path / "small").glob("part-*"):
+        shutil.copy(path, out)
+    part.write_bytes(whole)
+    refused(r"two parts have byte 0 of .*000\.log.*remove one of them")
+    part.unlink()
+    ms.write_dataset(logs, LOSS, out, resume=True)
+    assert rows(out) == expected(logs)
+
+
 @pytest.mark.parametrize("source", [b"loss=1", iter([b"loss=1"])])
 def test_what_cannot_be_read_again_is_refused(tmp_path, source):
     """Bytes and streams."""

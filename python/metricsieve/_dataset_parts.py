@@ -23,10 +23,7 @@ from metricsieve.exceptions import StateError
 from metricsieve.sinks._part_names import source_name
 
 _METADATA = "metricsieve.sources"
-_NAME = re.compile(
-    r"part-(?P<number>\d{9})-(?P<source>.+)-(?P<generation>[0-9a-f]{8})-(?P<start>\d{15})-"
-    r"(?P<end>\d{15})-(?P<definitions>[0-9a-f]{8})\.parquet"
-)
+_NAME = re.compile(r"part-\d{9}-.+-[0-9a-f]{8}-\d{15}-\d{15}-(?P<definitions>[0-9a-f]{8})\.parquet")
 _ELSEWHERE = "write to another directory"
 
 
@@ -95,7 +92,9 @@ class Part(NamedTuple):
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
         told = {
+            "number": self.number,
             "sources": self.sources,
+            "length": self.length,
             "begin": frozen(self.begin),
             "end": frozen(self.end),
             "complete": self.complete,
@@ -117,34 +116,38 @@ def list_parts(directory: str, definitions: str) -> list[Part]:
     """
     found = []
     for name in sorted(os.listdir(directory)):
-        told = _NAME.fullmatch(name)
-        if told is None:
+        named = _NAME.fullmatch(name)
+        if named is None:
             if name.endswith(".parquet"):
                 text = f"it holds {name}, which is no part of a dataset"
                 raise StateError(text, directory, _ELSEWHERE)
             continue
-        if told["definitions"] != definitions:
+        if named["definitions"] != definitions:
             raise StateError(
                 f"it holds parts of other definitions or options, for example {name}",
                 directory,
                 _ELSEWHERE,
             )
-        found.append(_read(directory, name, told))
+        found.append(_read(directory, name, definitions))
     return found
 
 
-def _read(directory: str, name: str, named: re.Match[str]) -> Part:
+def _read(directory: str, name: str, definitions: str) -> Part:
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(os.path.join(directory, name)) as file:
             told = json.loads((file.metadata.metadata or {})[_METADATA.encode()])
             rows = file.metadata.num_rows
-        begin, end = (_position(told[key]) for key in ("begin", "end"))
-        sources = [SourceMark(*mark) for mark in told["sources"]]
-        number, length = int(named["number"]), int(named["end"])
         part = Part(
-            named["definitions"], number, sources, begin, end, length, told["complete"], rows
+            definitions,
+            told["number"],
+            [SourceMark(*mark) for mark in told["sources"]],
+            _position(told["begin"]),
+            _position(told["end"]),
+            told["length"],
+            told["complete"],
+            rows,
         )
         if part.name != name:
             raise ValueError(f"it says that it is {part.name}")
