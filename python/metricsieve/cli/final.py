@@ -11,16 +11,14 @@ import typer
 
 from metricsieve._json_floats import json_float
 from metricsieve.cli import options
-from metricsieve.cli.common import exit_codes, is_terminal
-from metricsieve.cli.results import Sources, check_objective, opened, print_tables
+from metricsieve.cli.common import is_terminal
+from metricsieve.cli.input import InputOptions, reads_points
+from metricsieve.cli.results import check_objective, print_tables
 
 
+@reads_points
 def final(
-    sources: Sources,
-    definitions: options.Definitions = None,
-    metric: options.Metric = None,
-    preset: options.Preset = None,
-    context: options.Context = None,
+    given: InputOptions,
     by: options.ByOne = "job",
     group: options.Group = None,
     float32: Annotated[
@@ -36,52 +34,31 @@ def final(
     table: Annotated[
         bool, typer.Option("--table", help="A table, also if stdout is no terminal.")
     ] = False,
-    normalize: options.Normalize = "terminal",
-    number: options.Number = "trim",
-    envelope: options.Envelope = "auto",
-    timezone: options.Timezone = "UTC",
-    threads: options.Threads = None,
-    strict: options.Strict = False,
-    quiet: options.Quiet = False,
-    report: options.ReportFile = None,
-) -> None:
+) -> int:
     """Give the last value of each metric of one job, like SageMaker's FinalMetricDataList.
 
     A table on a terminal, JSON in a pipe. --objective takes the job that a tuning job would.
     """
-    with exit_codes():
-        check_objective(objective, maximize)
-        from metricsieve.results import final_metrics
+    check_objective(objective, maximize)
+    from metricsieve.results import final_metrics
 
-        with opened(
-            sources,
-            definitions=definitions,
-            metric=metric,
-            preset=preset,
-            context=context,
-            quiet=quiet,
-            normalize=normalize,
-            number=number,
-            envelope=envelope,
-            timezone=timezone,
-            threads=threads,
-        ) as found:
-            entries = final_metrics(
-                found.result,
-                by,
-                group=group,
-                float32=float32,
-                objective=objective,
-                maximize=maximize,
-            )
-        if table or is_terminal(sys.stdout):
-            rows = [(e["MetricName"], e["Value"], _time(e.get("Timestamp"))) for e in entries]
-            print_tables(("metric", "value", "timestamp"), {"": rows})
-        else:
-            lines = ",\n".join(f"  {json.dumps(_json(e), ensure_ascii=False)}" for e in entries)
-            sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
-            sys.stdout.flush()
-        raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
+    with given.opened() as found:
+        entries = final_metrics(
+            found.result,
+            by,
+            group=group,
+            float32=float32,
+            objective=objective,
+            maximize=maximize,
+        )
+    if table or is_terminal(sys.stdout):
+        rows = [(e["MetricName"], e["Value"], _time(e.get("Timestamp"))) for e in entries]
+        print_tables(("metric", "value", "timestamp"), {"": rows})
+    else:
+        lines = ",\n".join(f"  {json.dumps(_json(e), ensure_ascii=False)}" for e in entries)
+        sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
+        sys.stdout.flush()
+    return found.finish()
 
 
 def _json(entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metricsieve.cli import options
-from metricsieve.cli.common import (
-    EXIT_STRICT,
-    exit_codes,
-    say,
-)
-from metricsieve.cli.results import Sources, opened
+from metricsieve.cli.common import EXIT_STRICT, say
+from metricsieve.cli.input import InputOptions, reads_points
 
 if TYPE_CHECKING:
     from metricsieve.plotting import Chart
@@ -22,12 +18,9 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT = 100, 12  # of a curve in the terminal: at most so wide, so many lines
 
 
+@reads_points
 def plot(
-    sources: Sources,
-    definitions: options.Definitions = None,
-    metric: options.Metric = None,
-    preset: options.Preset = None,
-    context: options.Context = None,
+    given: InputOptions,
     output: Annotated[
         str | None,
         typer.Option(
@@ -59,53 +52,33 @@ def plot(
     ascii_only: Annotated[
         bool, typer.Option("--ascii", help="In the terminal: no characters beyond ASCII.")
     ] = False,
-    normalize: options.Normalize = "terminal",
-    number: options.Number = "trim",
-    envelope: options.Envelope = "auto",
-    timezone: options.Timezone = "UTC",
-    strict: options.Strict = False,
-    quiet: options.Quiet = False,
-    report: options.ReportFile = None,
-) -> None:
+) -> int:
     """Draw training and validation of each metric together, with the best value marked.
 
     Exits 1 if there is no point to draw.
     """
-    with exit_codes():
-        from metricsieve.plotting import choose
+    from metricsieve.plotting import choose
 
-        if output is not None:
-            from metricsieve.plotting.draw import check_output
+    if output is not None:
+        from metricsieve.plotting.draw import check_output
 
-            check_output(output)
-        with opened(
-            sources,
-            definitions=definitions,
-            metric=metric,
-            preset=preset,
-            context=context,
-            quiet=quiet,
-            normalize=normalize,
-            number=number,
-            envelope=envelope,
-            timezone=timezone,
-        ) as given:
-            chart = choose(
-                given.points(last_attempt=last_attempt, step=step),
-                metrics=only,
-                step=step,
-                maximize=maximize or (),
-                minimize=minimize or (),
-                log=log,
-            )
-        if chart.panels and output is not None:
-            from metricsieve.plotting.draw import draw
+        check_output(output)
+    with given.opened() as found:
+        chart = choose(
+            found.points(last_attempt=last_attempt, step=step),
+            metrics=only,
+            step=step,
+            maximize=maximize or (),
+            minimize=minimize or (),
+            log=log,
+        )
+    if chart.panels and output is not None:
+        from metricsieve.plotting.draw import draw
 
-            draw(chart, output)
-        elif chart.panels:
-            _print(chart, ascii_only=ascii_only)
-        code = given.finish(strict=strict, quiet=quiet, report_file=report)
-        raise typer.Exit(max(code, _tell(chart, quiet=quiet)))
+        draw(chart, output)
+    elif chart.panels:
+        _print(chart, ascii_only=ascii_only)
+    return max(found.finish(), _tell(chart, quiet=given.quiet))
 
 
 def _print(chart: Chart, *, ascii_only: bool) -> None:

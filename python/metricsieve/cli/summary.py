@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metricsieve.cli import options
-from metricsieve.cli.common import exit_codes
+from metricsieve.cli.input import InputOptions, reads_points
 from metricsieve.cli.results import (
-    Sources,
     check_objective,
     group_name,
     names,
     of_group,
-    opened,
     outputs,
     print_tables,
 )
@@ -27,12 +25,9 @@ _SHOWN = ("metric", "count", "nan", "first", "last", "min", "min_step", "max", "
 _HIDDEN = ("best_source", "best_line")
 
 
+@reads_points
 def summary(
-    sources: Sources,
-    definitions: options.Definitions = None,
-    metric: options.Metric = None,
-    preset: options.Preset = None,
-    context: options.Context = None,
+    given: InputOptions,
     by: options.By = "job",
     group: options.Group = None,
     objective: Annotated[
@@ -46,55 +41,34 @@ def summary(
     attempts: options.Attempts = False,
     last_attempt: options.LastAttempt = False,
     output: options.TableOutput = None,
-    normalize: options.Normalize = "terminal",
-    number: options.Number = "trim",
-    envelope: options.Envelope = "auto",
-    timezone: options.Timezone = "UTC",
-    threads: options.Threads = None,
-    strict: options.Strict = False,
-    quiet: options.Quiet = False,
-    report: options.ReportFile = None,
-) -> None:
+) -> int:
     """Give count, first, last, lowest, highest value and mean of each metric of each job.
 
     With --objective the jobs, the best first, as a tuning job ranks them. Without -o: a table on a
     terminal, JSON lines in a pipe.
     """
-    with exit_codes():
-        from metricsieve import results
+    from metricsieve import results
 
-        check_objective(objective, maximize)
-        if objective is not None and group is not None:
-            raise typer.BadParameter("--objective ranks all jobs, --group takes one")
-        targets = outputs(output)
-        groups = [*names(by), *["attempt"] * attempts]
-        with opened(
-            sources,
-            definitions=definitions,
-            metric=metric,
-            preset=preset,
-            context=context,
-            quiet=quiet,
-            normalize=normalize,
-            number=number,
-            envelope=envelope,
-            timezone=timezone,
-            threads=threads,
-        ) as found:
-            points = found.points(attempts=attempts, last_attempt=last_attempt)
-            if objective is None:
-                chosen = points if group is None else of_group(points, names(by), group)
-                table = results.summary(chosen, groups)
-            else:
-                table = results.objective(points, objective, maximize=maximize, by=groups)
-        found.give(table, targets)
-        if not targets and objective is None:
-            _show(table, table.column_names[: len(groups)])
-        elif not targets:
-            wanted = [name for name in table.column_names if name not in _HIDDEN]
-            rows = [list(row.values()) for row in table.select(wanted).to_pylist()]
-            print_tables(wanted, {"": rows}, keys=len(groups))
-        raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
+    check_objective(objective, maximize)
+    if objective is not None and group is not None:
+        raise typer.BadParameter("--objective ranks all jobs, --group takes one")
+    targets = outputs(output)
+    groups = [*names(by), *["attempt"] * attempts]
+    with given.opened() as found:
+        points = found.points(attempts=attempts, last_attempt=last_attempt)
+        if objective is None:
+            chosen = points if group is None else of_group(points, names(by), group)
+            table = results.summary(chosen, groups)
+        else:
+            table = results.objective(points, objective, maximize=maximize, by=groups)
+    found.give(table, targets)
+    if not targets and objective is None:
+        _show(table, table.column_names[: len(groups)])
+    elif not targets:
+        wanted = [name for name in table.column_names if name not in _HIDDEN]
+        rows = [list(row.values()) for row in table.select(wanted).to_pylist()]
+        print_tables(wanted, {"": rows}, keys=len(groups))
+    return found.finish()
 
 
 def _show(table: pa.Table, groups: list[str]) -> None:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metricsieve.cli import options
-from metricsieve.cli.common import exit_codes
+from metricsieve.cli.input import InputOptions, reads_points
 from metricsieve.cli.results import (
     MAX_ROWS,
-    Sources,
     group_name,
     names,
     of_group,
-    opened,
     outputs,
     print_tables,
 )
@@ -24,12 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@reads_points
 def wide(
-    sources: Sources,
-    definitions: options.Definitions = None,
-    metric: options.Metric = None,
-    preset: options.Preset = None,
-    context: options.Context = None,
+    given: InputOptions,
     by: options.By = "job",
     group: options.Group = None,
     step: Annotated[
@@ -40,47 +35,26 @@ def wide(
     ] = None,
     attempts: options.Attempts = False,
     output: options.TableOutput = None,
-    normalize: options.Normalize = "terminal",
-    number: options.Number = "trim",
-    envelope: options.Envelope = "auto",
-    timezone: options.Timezone = "UTC",
-    threads: options.Threads = None,
-    strict: options.Strict = False,
-    quiet: options.Quiet = False,
-    report: options.ReportFile = None,
-) -> None:
+) -> int:
     """Put metrics side by side: a row for each step of each job, a column for each metric.
 
     Of several values of a metric at one step the last one counts, so that of a job that was
     restarted the last attempt wins. Without -o: a table on a terminal, JSON lines in a pipe.
     """
-    with exit_codes():
-        from metricsieve.results._wide import pivoted
+    from metricsieve.results._wide import pivoted
 
-        targets = outputs(output)
-        groups = [*names(by), *["attempt"] * attempts]
-        with opened(
-            sources,
-            definitions=definitions,
-            metric=metric,
-            preset=preset,
-            context=context,
-            quiet=quiet,
-            normalize=normalize,
-            number=number,
-            envelope=envelope,
-            timezone=timezone,
-            threads=threads,
-        ) as found:
-            points = found.points(attempts=attempts, step=step)
-            if group is not None:
-                points = of_group(points, names(by), group)
-            table, notes = pivoted(points, [*groups, "step"], step)
-            found.warn(notes)
-        found.give(table, targets)
-        if not targets:
-            _show(table, len(groups))
-        raise typer.Exit(found.finish(strict=strict, quiet=quiet, report_file=report))
+    targets = outputs(output)
+    groups = [*names(by), *["attempt"] * attempts]
+    with given.opened() as found:
+        points = found.points(attempts=attempts, step=step)
+        if group is not None:
+            points = of_group(points, names(by), group)
+        table, notes = pivoted(points, [*groups, "step"], step)
+        found.warn(notes)
+    found.give(table, targets)
+    if not targets:
+        _show(table, len(groups))
+    return found.finish()
 
 
 def _show(table: pa.Table, groups: int) -> None:
