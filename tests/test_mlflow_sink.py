@@ -3,14 +3,14 @@
 import math
 import os
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import metricsieve as ms
 import pytest
 from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-from test_tensorboard_sink import table
+from tracked import START, table, write_points
 
 # MLflow's and SQLAlchemy's own.
 pytestmark = [
@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-START = datetime(2026, 11, 25, 10, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +57,6 @@ def read(store, experiment="metricsieve"):
     return found
 
 
-def write(store, points, options=""):
-    """All of them in several batches, and the end."""
-    sink = open_sink(f"mlflow:{store}{options}", points.schema)
-    for batch in points.to_batches(max_chunksize=500):
-        sink.write(batch)
-    sink.close()
-    return sink
-
-
 def millis(time):
     """Milliseconds since 1970."""
     return round(time.timestamp() * 1000)
@@ -91,13 +81,13 @@ def test_each_run_has_its_points_and_writing_again_doubles_nothing(store):
     told = {
         name: {key: sorted(points) for key, points in keys.items()} for name, keys in told.items()
     }
-    assert write(store, table(rows)).logged == 5_000
+    assert write_points(f"mlflow:{store}", table(rows)).logged == 5_000
     assert read(store) == told
-    again = write(store, table(rows))
+    again = write_points(f"mlflow:{store}", table(rows))
     assert (again.logged, again.known) == (0, 5_000)
     assert read(store) == told
     more = [("loss", 1.5, START, "a", 20_000)]
-    assert write(store, table(rows[:100] + more)).logged == 1
+    assert write_points(f"mlflow:{store}", table(rows[:100] + more)).logged == 1
     told["a"]["loss"].append((20_000, millis(START), "1.5"))
     assert read(store) == told
 
@@ -114,7 +104,7 @@ def test_nan_and_infinities_and_points_without_a_time(store):
     largest = 1.7976931348623157e308
     at = millis(START)
     for _ in range(2):
-        write(store, table(rows))
+        write_points(f"mlflow:{store}", table(rows))
         found = read(store)["a"]["loss"]
         assert found == [
             (0, 0, "1.0"),
@@ -127,14 +117,14 @@ def test_nan_and_infinities_and_points_without_a_time(store):
 def test_names_that_mlflow_does_not_take_are_changed_and_told(store):
     """Two of them stay two."""
     rows = [(name, 1.0, START, 'it\'s "a" %', 0) for name in ("acc%", "acc#", "ok:/ -._")]
-    sink = write(store, table(rows))
+    sink = write_points(f"mlflow:{store}", table(rows))
     assert read(store) == {
         'it\'s "a" %': {key: [(0, millis(START), "1.0")] for key in ("acc_", "acc__2", "ok:/ -._")}
     }
     assert sink.notes == [
         "MLflow: 2 names changed, it does not take them as they are: acc% is acc_"
     ]
-    assert write(store, table(rows)).logged == 0
+    assert write_points(f"mlflow:{store}", table(rows)).logged == 0
 
 
 def test_the_points_of_a_real_log_are_all_there(store):

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-from datetime import UTC, datetime, timedelta
 
 import metricsieve as ms
 import pyarrow as pa
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 from metricsieve.exceptions import SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-
-START = datetime(2026, 11, 25, 10, tzinfo=UTC)
+from tracked import ROWS, START, expected_runs, table, write_points
 
 
 def single(value):
@@ -40,55 +38,15 @@ def read(directory):
     return found
 
 
-INT64 = pa.int64()
-
-
-def table(rows, step=INT64):
-    """Rows `(metric, value, timestamp, job, step)`."""
-    names = ["metric", "value", "timestamp", "job", "step", "source"]
-    kinds = [pa.string(), pa.float64(), pa.timestamp("us", "UTC"), pa.string(), step, pa.string()]
-    rows = [(*row, "x.log") for row in rows]
-    columns = [
-        pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)
-    ]
-    schema = pa.schema(list(zip(names, kinds, strict=True)))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def write(directory, points, options=""):
-    """All of them in several batches, and the end."""
-    sink = open_sink(f"tensorboard:{directory}{options}", points.schema)
-    for batch in points.to_batches(max_chunksize=5):
-        sink.write(batch)
-    sink.close()
-    return sink
-
-
 def expected(rows):
-    """What the rules say, in plain Python."""
-    runs = {}
-    for metric, value, time, job, step in rows:
-        if value is not None and step is not None:
-            points = runs.setdefault(job or "x.log", {})
-            points.pop((metric, step), None)
-            points[metric, step] = (value, time)
+    """What the rules say."""
     found = {}
-    for name, points in runs.items():
-        seconds, tags = 0.0, {}
-        for (metric, step), (value, time) in sorted(points.items(), key=lambda one: one[0][1]):
-            seconds = seconds if time is None else time.timestamp()
-            tags.setdefault(metric, []).append((step, seconds, repr(single(value))))
-        found[name] = tags
+    for name, points in expected_runs(rows).items():
+        found[name] = {}
+        for metric, step, value, time in points:
+            seconds = 0.0 if time is None else time.timestamp()
+            found[name].setdefault(metric, []).append((step, seconds, repr(single(value))))
     return found
-
-
-ROWS = st.tuples(
-    st.sampled_from(["loss", "train:acc", "é/x"]),
-    st.one_of(st.floats(), st.none()),
-    st.one_of(st.none(), st.integers(0, 10**6).map(lambda s: START + timedelta(seconds=s))),
-    st.sampled_from(["a", "b/c", ".d", None]),
-    st.one_of(st.none(), st.integers(0, 6)),
-)
 
 
 @settings(deadline=None, max_examples=60)
@@ -96,7 +54,7 @@ ROWS = st.tuples(
 def test_each_run_has_its_points_by_step(tmp_path_factory, rows):
     """Whatever their order; of doubled steps the last one, NaN and infinities as they are."""
     directory = tmp_path_factory.mktemp("runs")
-    write(directory, table(rows))
+    write_points(f"tensorboard:{directory}", table(rows))
     names = {"b/c": "b%2Fc", ".d": "%2Ed"}
     told = {names.get(name, name): tags for name, tags in expected(rows).items()}
     assert read(directory) == told
@@ -121,8 +79,8 @@ def test_tbparse_reads_what_a_scan_found(tmp_path):
 def test_writing_again_doubles_nothing(tmp_path):
     """The file of a run has one name."""
     rows = [("loss", float(n), START, "a", n) for n in range(10)]
-    write(tmp_path, table(rows))
-    write(tmp_path, table(rows[:7]))
+    write_points(f"tensorboard:{tmp_path}", table(rows))
+    write_points(f"tensorboard:{tmp_path}", table(rows[:7]))
     assert read(tmp_path) == expected(rows[:7])
     assert len(os.listdir(tmp_path / "a")) == 1
 
@@ -130,10 +88,10 @@ def test_writing_again_doubles_nothing(tmp_path):
 def test_steps_without_a_column_are_numbers_and_fractions_are_thousandths(tmp_path):
     """And it is said."""
     rows = [("loss", 1.0, START, "a", 0.5), ("loss", 2.0, START, "a", 1.25)]
-    sink = write(tmp_path / "fractions", table(rows, pa.float64()))
+    sink = write_points(f"tensorboard:{tmp_path}/fractions", table(rows, pa.float64()))
     assert [step for step, *_ in read(tmp_path / "fractions")["a"]["loss"]] == [500, 1250]
     assert sink.notes == ["TensorBoard: step is no whole number: steps are thousandths of it"]
-    write(tmp_path / "numbers", table(rows).drop_columns(["step"]))
+    write_points(f"tensorboard:{tmp_path}/numbers", table(rows).drop_columns(["step"]))
     assert [step for step, *_ in read(tmp_path / "numbers")["a"]["loss"]] == [0, 1]
 
 
@@ -153,7 +111,7 @@ def test_templates_make_runs_and_tags(tmp_path):
 def test_a_failure_leaves_the_run_as_it_was(tmp_path):
     """And no half of a file."""
     rows = [("loss", 1.0, START, "a", 0)]
-    write(tmp_path, table(rows))
+    write_points(f"tensorboard:{tmp_path}", table(rows))
     sink = open_sink(f"tensorboard:{tmp_path}", table(rows).schema)
     sink.write(table([("loss", 9.0, START, "a", 0)]).to_batches()[0])
     sink.abort()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-from test_tensorboard_sink import ROWS, START, table
+from tracked import ROWS, START, expected_runs, table, write_points
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("trackio") is None, reason="trackio is not installed"
@@ -55,29 +55,13 @@ def read(project):
     return found
 
 
-def write(project, points, options=""):
-    """All of them in several batches, and the end."""
-    sink = open_sink(f"trackio:{project}{options}", points.schema)
-    for batch in points.to_batches(max_chunksize=5):
-        sink.write(batch)
-    sink.close()
-    return sink
-
-
 def expected(rows):
-    """What the rules say, in plain Python; each metric by time, as trackio reads it."""
-    runs = {}
-    for metric, value, time, job, step in rows:
-        if value is not None and step is not None:
-            points = runs.setdefault(job or "x.log", {})
-            points.pop((metric, step), None)
-            points[metric, step] = (value, time)
+    """What the rules say; each metric by time, as trackio reads it."""
     found = {}
-    for name, points in runs.items():
-        last, metrics = EPOCH, {}
-        for (metric, step), (value, time) in sorted(points.items(), key=lambda one: one[0][1]):
-            last = time or last
-            metrics.setdefault(metric, []).append((step, last, repr(float(value))))
+    for name, points in expected_runs(rows).items():
+        metrics = {}
+        for metric, step, value, time in points:
+            metrics.setdefault(metric, []).append((step, time or EPOCH, repr(float(value))))
         found[name] = {
             metric: sorted(points, key=lambda point: point[1]) for metric, points in metrics.items()
         }
@@ -93,7 +77,7 @@ def test_each_run_has_its_points_once(rows):
     """Whatever their order, however often they are written; NaN and infinities as they are."""
     project = f"property{next(NUMBER)}"
     for _ in range(2):
-        write(project, table(rows))
+        write_points(f"trackio:{project}", table(rows))
         assert read(project) == expected(rows)
 
 
@@ -126,8 +110,8 @@ def test_a_run_is_tagged_and_more_points_join_it(project):
     import trackio
 
     rows = [("loss", float(n), START + timedelta(seconds=n), "a", n) for n in range(10)]
-    write(project, table(rows[:7]))
-    write(project, table(rows))
+    write_points(f"trackio:{project}", table(rows[:7]))
+    write_points(f"trackio:{project}", table(rows))
     assert read(project) == expected(rows)
     (found,) = trackio.Api().runs(project)
     assert found.config["metricsieve"]["run"] == "a"
@@ -137,7 +121,9 @@ def test_points_that_differ_in_their_times_alone_are_two(project):
     """As those of two attempts at a job; without a time they are one, whatever came before."""
     times = (START, START + timedelta(days=1))
     for time in times:
-        write(project, table([("loss", 1.0, time, "a", 0), ("acc", 2.0, None, "a", 0)]))
+        write_points(
+            f"trackio:{project}", table([("loss", 1.0, time, "a", 0), ("acc", 2.0, None, "a", 0)])
+        )
     assert read(project) == {
         "a": {"loss": [(0, time, "1.0") for time in times], "acc": [(0, START, "2.0")]}
     }
@@ -146,7 +132,7 @@ def test_points_that_differ_in_their_times_alone_are_two(project):
 def test_names_of_trackio_are_changed_and_told(project):
     """As `trackio.log` changes them."""
     rows = [(name, 1.0, START, "a", 0) for name in ("step", "__step", "train/loss é")]
-    sink = write(project, table(rows))
+    sink = write_points(f"trackio:{project}", table(rows))
     point = [(0, START, "1.0")]
     assert read(project) == {"a": {"__step": point, "____step": point, "train/loss é": point}}
     assert sink.notes == [

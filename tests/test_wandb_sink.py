@@ -18,7 +18,7 @@ from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
 from servers import FaultServer
-from test_tensorboard_sink import ROWS, START, table
+from tracked import ROWS, START, expected_runs, table, write_points
 
 wandb_util = pytest.importorskip("wandb.util")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,36 +58,20 @@ def read(directory):
     return found, records
 
 
-def write(directory, points, options=""):
-    """All of them in several batches, and the end."""
-    sink = open_sink(f"wandb:{directory}{options}", points.schema)
-    for batch in points.to_batches(max_chunksize=5):
-        sink.write(batch)
-    sink.close()
-    return sink
-
-
 def micros(time):
     """Microseconds since 1970."""
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def expected(rows):
-    """What the rules say, in plain Python."""
-    runs = {}
-    for metric, value, time, job, step in rows:
-        if value is not None and step is not None:
-            points = runs.setdefault(job or "x.log", {})
-            points.pop((metric, step), None)
-            points[metric, step] = (value, time)
+    """What the rules say."""
     found = {}
-    for name, points in runs.items():
-        last, steps = 0, {}
-        for (metric, step), (value, time) in sorted(points.items(), key=lambda one: one[0][1]):
-            last = last if time is None else micros(time)
+    for name, points in expected_runs(rows).items():
+        steps = found[name] = {}
+        for metric, step, value, time in points:
             _, values = steps.get(step, (0, {}))
+            last = 0 if time is None else micros(time)
             steps[step] = (last, values | {metric: repr(float(value))})
-        found[name] = steps
     return found
 
 
@@ -96,7 +80,7 @@ def expected(rows):
 def test_each_run_has_its_points_by_step(tmp_path_factory, rows):
     """Whatever their order; NaN, infinities and times as they are."""
     directory = tmp_path_factory.mktemp("runs")
-    write(directory, table(rows))
+    write_points(f"wandb:{directory}", table(rows))
     assert read(directory)[0] == expected(rows)
 
 
@@ -165,7 +149,7 @@ def test_wandb_uploads_what_is_there_and_again_what_changed(tmp_path):
     points = [("loss", n / 7, START + timedelta(seconds=n), "a", 2 * n) for n in range(50)]
     with FaultServer() as server:
         for count in (50, 40):
-            write(runs, table(points[:count]))
+            write_points(f"wandb:{runs}", table(points[:count]))
             told, rows = sync(server, runs, tmp_path)
             assert "Finished syncing" in told
             assert rows == {
@@ -177,7 +161,7 @@ def test_wandb_uploads_what_is_there_and_again_what_changed(tmp_path):
                 }
                 for number, (_, value, time, _, step) in enumerate(points[:count])
             }
-        write(runs, table(points[:40]))
+        write_points(f"wandb:{runs}", table(points[:40]))
         told, rows = sync(server, runs, tmp_path)
         assert "Skipped 1 synced run(s)" in told and rows == {}
 
@@ -185,14 +169,14 @@ def test_wandb_uploads_what_is_there_and_again_what_changed(tmp_path):
 def test_writing_again_replaces_the_run_and_the_same_points_leave_it(tmp_path):
     """Also those with an earlier time; W&B's mark of an upload stays where nothing changed."""
     rows = [("loss", float(n), START + timedelta(seconds=n), "a", n) for n in range(3_000)]
-    write(tmp_path, table(rows))
+    write_points(f"wandb:{tmp_path}", table(rows))
     (file,) = tmp_path.glob("*/*.wandb")
     mark, before = Path(f"{file}.synced"), (file.stat().st_ino, file.stat().st_mtime_ns)
     mark.touch()
-    write(tmp_path, table(rows[::-1]))
+    write_points(f"wandb:{tmp_path}", table(rows[::-1]))
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == before and mark.exists()
     earlier = [("loss", 1.5, START - timedelta(days=1), "a", 0), *rows[7:]]
-    write(tmp_path, table(earlier))
+    write_points(f"wandb:{tmp_path}", table(earlier))
     assert read(tmp_path)[0] == expected(earlier)
     assert list(tmp_path.glob("*/*")) == [file]
 
@@ -201,7 +185,7 @@ def test_records_of_any_length_are_read(tmp_path):
     """Around the blocks of 32 KiB, and over several of them."""
     rows = [("x" * length, 0.5, START, f"run{length}", 0) for length in range(32_400, 32_700, 7)]
     rows += [(f"{n}" * 997, float(n), START, "wide", 0) for n in range(200)]
-    write(tmp_path, table(rows))
+    write_points(f"wandb:{tmp_path}", table(rows))
     assert read(tmp_path)[0] == expected(rows)
 
 
@@ -214,7 +198,7 @@ def test_times_of_a_step_names_of_wandb_and_steps_below_0(tmp_path):
         ("loss", 4.0, START, "a", -1),
         ("_own", math.nan, None, "b/\u00e9", 2),
     ]
-    sink = write(tmp_path, table(rows))
+    sink = write_points(f"wandb:{tmp_path}", table(rows))
     at = micros(START) + 9_000_000
     assert read(tmp_path)[0] == {
         "a": {0: (at, {"metric_step": "1.0", "metric_step_2": "2.0", "loss": "3.0"})},
@@ -230,7 +214,7 @@ def test_times_of_a_step_names_of_wandb_and_steps_below_0(tmp_path):
 def test_a_failure_leaves_the_runs_as_they_were(tmp_path):
     """And no half of a file, nor its directory."""
     rows = [("loss", 1.0, START, "a", 0)]
-    write(tmp_path, table(rows))
+    write_points(f"wandb:{tmp_path}", table(rows))
     before = sorted(tmp_path.rglob("*"))
     more = table([("loss", 9.0, START, name, 0) for name in ("a", "b", "c")])
     sink = open_sink(f"wandb:{tmp_path}", more.schema)
@@ -276,7 +260,7 @@ def test_follow_writes_at_each_commit_and_goes_on_after_a_restart(tmp_path, has_
 def test_a_follower_does_not_go_on_with_a_damaged_file(tmp_path):
     """It says what to do, and leaves the file."""
     points = table([("loss", float(n), START, "a", n) for n in range(9)])
-    write(tmp_path, points)
+    write_points(f"wandb:{tmp_path}", points)
     (file,) = tmp_path.glob("*/*.wandb")
     whole = file.read_bytes()
     for broken in (whole[:-1], whole[:90] + b"\0" + whole[91:], b"text"):
