@@ -58,6 +58,9 @@ pub(crate) struct Suspended {
     before: Option<Event>,
     open: Option<(Event, bool)>,
     passed: Vec<u8>,
+    /// Offsets of lines behind the place that belong to events before it.
+    #[serde(default)]
+    pub(crate) taken: Vec<u64>,
 }
 
 /// Where an event's text begins in all of the text that was unwrapped, and what is known of it.
@@ -127,12 +130,13 @@ impl Events {
 
     /// What is carried over an interruption here, at the end of a block.
     pub fn suspend(&self) -> Suspended {
-        Suspended { before: self.before.clone(), open: self.open.clone(), passed: self.passed.clone() }
+        let (before, open, passed) = (self.before.clone(), self.open.clone(), self.passed.clone());
+        Suspended { before, open, passed, taken: Vec::new() }
     }
 
     /// Goes on with what was carried over an interruption.
     pub fn resume(&mut self, suspended: &Suspended) {
-        let Suspended { before, open, passed } = suspended.clone();
+        let Suspended { before, open, passed, .. } = suspended.clone();
         (self.before, self.open, self.passed) = (before, open, passed);
     }
 

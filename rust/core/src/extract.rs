@@ -186,6 +186,9 @@ impl Extractor {
         self.buffer.resume(position.skipping, position.in_run);
         self.state.context.resume(&position.context);
         self.state.events.resume(&position.event);
+        if let Wrapping::Unwrapped(unwrapper, _) = &mut self.wrapping {
+            unwrapper.pass_over(&position.event.taken);
+        }
     }
 
     /// Decides what wraps the messages by what there is, if there is a line.
@@ -200,12 +203,16 @@ impl Extractor {
     /// an event that was asked for: of those the place is that in their messages, so that they have to be given whole.
     pub fn position(&self) -> Option<Position> {
         let is_known = !matches!(self.wrapping, Wrapping::Unknown(_));
+        let mut event = self.state.events.suspend();
         let (offset, line) = match &self.wrapping {
             // The text in pieces ends with a line feed: nothing of it is held.
             Wrapping::Unwrapped(unwrapper, _) => match self.state.events.envelope() {
                 Envelope::Events if unwrapper.is_pending() => return None,
                 Envelope::Events => (self.state.offset, self.state.line),
-                _ => unwrapper.place()?,
+                _ => {
+                    event.taken = unwrapper.taken().to_vec();
+                    unwrapper.place()?
+                }
             },
             _ => (self.state.offset, self.state.line),
         };
@@ -217,7 +224,7 @@ impl Extractor {
             in_run: self.buffer.is_in_run(),
             context: self.state.context.suspend(),
             envelope: is_known.then(|| self.state.events.envelope()),
-            event: self.state.events.suspend(),
+            event,
         })
     }
 

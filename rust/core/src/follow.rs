@@ -337,6 +337,13 @@ mod tests {
                 "2019-04-30T02:12:43Z stdout F ss=8\n{\"message\":\"loss=9\",\"ts\":1684530426}\nloss=10\n",
             )
             .into(),
+            concat!(
+                "2019-04-30T02:12:41Z stdout P lo\n2019-04-30T02:12:42Z stderr P ac\n",
+                "2019-04-30T02:12:43Z stdout F ss=1\n2019-04-30T02:12:44Z stdout F loss=2\n",
+                "2019-04-30T02:12:45Z stderr P c=\n2019-04-30T02:12:46Z stdout P loss=\n",
+                "2019-04-30T02:12:47Z stderr F 3\n2019-04-30T02:12:48Z stdout F 4\nloss=5\n",
+            )
+            .into(),
         ]
     }
 

@@ -51,6 +51,11 @@ impl Position {
         serde_json::to_string(&self.event).expect("it is plain data")
     }
 
+    /// Whether all lines of the events before it are before it.
+    pub(crate) fn is_between_events(&self) -> bool {
+        self.event.taken.is_empty()
+    }
+
     /// The same position with what [`event`](Self::event) gave; None if that is none of it.
     pub fn with_event(self, json: &str) -> Option<Self> {
         Some(Self { event: serde_json::from_str(json).ok()?, ..self })

@@ -140,8 +140,10 @@ impl Range {
         }
         if self.at >= self.end {
             let Some(turn) = self.turn else { return self.last_event(extractor, emit) };
-            let is_further = extractor.position().is_some_and(|position| position.offset > self.start);
-            if is_further && let Some(position) = extractor.suspend() {
+            let is_place = |position: Position| position.offset > self.start && position.is_between_events();
+            if extractor.position().is_some_and(is_place)
+                && let Some(position) = extractor.suspend()
+            {
                 return Ok(Step::Suspended(Box::new(position)));
             }
             self.end = self.at.saturating_add(turn).min(self.until);

@@ -420,7 +420,7 @@ impl Scan {
     }
 
     fn unit_done(&mut self, source: usize, ended: Ended, last: bool) {
-        let lf = ended.tally.lf;
+        let (lf, is_rejected) = (ended.tally.lf, ended.rejected.is_some());
         self.report.merge(ended.tally, self.line_base);
         let failure = ended.error.as_ref().map(ToString::to_string);
         self.source_error = self.source_error.take().or(failure);
@@ -431,7 +431,7 @@ impl Scan {
             self.state = Progress::Failed(ScanError::Source { source, error });
         }
         self.line_base += lf;
-        if self.options.marks {
+        if self.options.marks && !is_rejected {
             self.mark(source, ended.reached, last);
         }
         if last {

@@ -370,3 +370,35 @@ fn rows_do_not_depend_on_strategy_chunks_splits_or_threads_b1_b3_b5_b10_r5_r8() 
     assert!(share(&marking) > 0.5, "{} times in {} cases there are sections", marking.get(), cases.get());
     assert!(share(&rejecting) > 0.3, "{} of {} cases hold rejects", rejecting.get(), cases.get());
 }
+
+#[test]
+fn lines_in_parts_of_several_streams_are_whole_in_every_section() {
+    let part = (any::<bool>(), any::<bool>(), select(&["loss=", "0.5", " ", "loss=1 "][..]));
+    let case = (vec(part, 1..16), any::<bool>(), 1..120_u64, 1..4_usize);
+    let plain = Definition::new("loss", "loss=([0-9.]*)");
+    let set = DefinitionSet::new(vec![Definition { matches: Matches::All, ..plain }], true).expect("it is one");
+    let matcher = Arc::new(Matcher::new(Arc::new(set), Search::Prefiltered));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&case, |(parts, is_docker, split_bytes, threads)| {
+            let line = |&(is_error, goes_on, text): &(bool, bool, &str)| {
+                let (time, stream) = ("2019-04-30T02:12:41Z", if is_error { "stderr" } else { "stdout" });
+                if is_docker {
+                    let end = if goes_on { "" } else { "\\n" };
+                    format!(r#"{{"log":"{text}{end}","stream":"{stream}","time":"{time}"}}"#) + "\n"
+                } else {
+                    format!("{time} {stream} {} {text}\n", if goes_on { "P" } else { "F" })
+                }
+            };
+            let data: String = parts.iter().map(line).collect();
+            let envelope = Some(if is_docker { Envelope::DockerJson } else { Envelope::Cri });
+            let options = Options { envelope, ..Options::default() };
+            let expected = decode(&matcher, data.as_bytes(), &[], options);
+            let file = TempFile::new("parts", data.as_bytes());
+            let (marked, marks) = scan_to_marks(&matcher, file.source(), threads, split_bytes, options, true);
+            expected.assert_same(&marked, "with marks");
+            assert_sections_are_the_whole(&matcher, &file, &marks, (threads, split_bytes, options), &expected);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}

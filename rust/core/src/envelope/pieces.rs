@@ -87,8 +87,8 @@ impl Unwrapper {
         match envelope {
             Envelope::CloudWatchJson => Some(Self::Documents(Box::new(Documents::new(place)))),
             envelope if envelope.is_unwrapped() => {
-                let lines = Lines { envelope, key, clock, rest: Vec::new(), place, waiting: VecDeque::new(), bytes: 0 };
-                Some(Self::Lines(Box::new(lines)))
+                let (rest, waiting, taken) = (Vec::new(), VecDeque::new(), Vec::new());
+                Some(Self::Lines(Box::new(Lines { envelope, key, clock, rest, place, waiting, bytes: 0, taken })))
             }
             _ => None,
         }
@@ -119,6 +119,21 @@ impl Unwrapper {
                 Some(first.unwrap_or((lines.place.offset, lines.place.line)))
             }
             Self::Documents(documents) => documents.place(),
+        }
+    }
+
+    /// Offsets of lines behind that place which went into events that were given out.
+    pub fn taken(&self) -> &[u64] {
+        match self {
+            Self::Lines(lines) => &lines.taken,
+            Self::Documents(_) => &[],
+        }
+    }
+
+    /// Passes over the lines at these offsets when they come.
+    pub fn pass_over(&mut self, taken: &[u64]) {
+        if let Self::Lines(lines) = self {
+            lines.taken = taken.to_vec();
         }
     }
 
@@ -165,6 +180,8 @@ pub(crate) struct Lines {
     waiting: VecDeque<Waiting>,
     /// Bytes of the messages that wait.
     bytes: usize,
+    /// Offsets of lines that are behind the first event which waits, and went into one before it.
+    taken: Vec<u64>,
 }
 
 /// An event that is not given out yet.
@@ -174,6 +191,8 @@ struct Waiting {
     piece: Piece,
     /// It goes on in a later line of this stream.
     open: Option<Box<str>>,
+    /// Offsets of the lines that it has beside its first.
+    others: Vec<u64>,
 }
 
 /// A line without its wrapping.
@@ -238,6 +257,9 @@ impl Lines {
         });
         let piece = self.place.piece(line.told);
         self.place.pass(raw);
+        if self.taken.contains(&piece.offset) {
+            return;
+        }
         if self.waiting.is_empty() && line.part_of.is_none() {
             return out.add(&line.message, piece);
         }
@@ -247,10 +269,11 @@ impl Lines {
             Some(event) => {
                 event.message.extend_from_slice(&line.message);
                 event.open = line.part_of;
+                event.others.push(piece.offset);
             }
             None => {
                 let message = line.message.into_owned();
-                self.waiting.push_back(Waiting { message, piece, open: line.part_of });
+                self.waiting.push_back(Waiting { message, piece, open: line.part_of, others: Vec::new() });
             }
         }
         self.give_out(out);
@@ -259,8 +282,11 @@ impl Lines {
     fn give_out(&mut self, out: &mut Unwrapped) {
         while let Some(event) = self.waiting.pop_front_if(|event| event.open.is_none() || self.bytes > MAX_WAITING) {
             self.bytes -= event.message.len();
+            self.taken.extend(event.others);
             out.add(&event.message, event.piece);
         }
+        let first = self.waiting.front().map_or(self.place.offset, |event| event.piece.offset);
+        self.taken.retain(|offset| *offset > first);
     }
 }
 
