@@ -186,11 +186,13 @@ def test_what_does_not_go_with_the_parts_is_refused(tmp_path):
         ({"number": "strict"}, "other definitions or options"),
         ({"sources": logs / "000.log"}, "001.log.gz is missing|002.log is missing"),
         ({"sources": [logs / "002.log", logs / "000.log"]}, "is .*002.log now"),
+        ({"sources": logs / "nosuch"}, "No such file"),
     ):
         told = {"sources": logs, "definitions": LOSS, "resume": True, "part_rows": 1} | changed
-        with pytest.raises(StateError, match=message):
+        with pytest.raises((StateError, FileNotFoundError), match=message):
             ms.write_dataset(told.pop("sources"), told.pop("definitions"), out, **told)
         assert rows(out) == before
+        assert (out / MANIFEST).exists()
     (logs / "000.log").write_text("loss=1\nloss=2\n")
     with pytest.raises(StateError, match=r"000.log was written to"):
         ms.write_dataset(logs, LOSS, out, resume=True)
@@ -228,13 +230,87 @@ def test_f16_parts_that_are_damaged_or_overlap_are_refused(tmp_path):
     assert rows(out) == expected(logs)
 
 
-@pytest.mark.parametrize("source", [b"loss=1", iter([b"loss=1"])])
+@pytest.mark.parametrize("source", [b"loss=1", iter([b"loss=1"]), "pipe"])
 def test_what_cannot_be_read_again_is_refused(tmp_path, source):
-    """Bytes and streams."""
+    """Bytes, streams and pipes; nothing of the dataset is there then."""
+    if source == "pipe":
+        source = tmp_path / source
+        os.mkfifo(source)
     with pytest.raises(ValueError, match="cannot be read again"):
         ms.write_dataset(source, LOSS, tmp_path / "points")
     with pytest.raises(ValueError, match="needs the column source"):
         ms.write_dataset("examples/logs", LOSS, tmp_path / "points", columns=["value"])
+    assert not (tmp_path / "points").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_text_that_raises_is_met_again(tmp_path, monkeypatch, threads):
+    """What is behind it was not searched: no part may have it, wherever one ends."""
+    monkeypatch.setattr(ms.datasets, "MARK_BYTES", 5_000)
+    log, out = tmp_path / "a.log", tmp_path / "points"
+    log.write_text("".join(f"loss={'bad' if n == 3_000 else n}\n" for n in range(5_000)))
+    for part_rows in (1, 100, 10_000):
+        with pytest.raises(ValueError, match=r'captured "bad" in .*a\.log:3001'):
+            ms.write_dataset(
+                log, LOSS, out, part_rows=part_rows, on_reject="raise", threads=threads, resume=True
+            )
+        assert not (out / MANIFEST).exists()
+        there = rows(out)
+        assert there == expected(log)[: len(there)]
+        assert len(there) <= 3_000
+
+
+def test_a_part_has_so_many_sources(tmp_path, monkeypatch):
+    """However few rows there are; a footer of all labels could not be read."""
+    monkeypatch.setattr(ms.datasets, "PART_SOURCES", 3)
+    logs, out = make_logs(tmp_path / "logs", [1, 0, 0, 2, 0, 0, 0, 1]), tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out)
+    assert [len(told["sources"]) for told in parts(out).values()] == [3, 3, 2]
+    assert rows(out) == expected(logs)
+
+
+def test_parts_of_very_many_sources_have_the_columns_of_those_of_few(tmp_path):
+    """A scan of more than 65,536 sources writes labels out; one that goes on has fewer left."""
+    (tmp_path / "a.log").write_text("loss=1\n")
+    logs, out = {f"{n:05}": tmp_path / "a.log" for n in range(65_600)}, tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out)
+    (out / min(parts(out))).unlink()
+    ms.write_dataset(logs, LOSS, out, resume=True)
+    schemas = [pq.read_schema(path) for path in out.glob("part-*")]
+    assert len(schemas) == 7
+    assert all(schema.equals(schemas[0]) for schema in schemas)
+    assert ms.summary(out, by=())["count"].to_pylist() == [65_600]
+
+
+def test_parts_beside_the_logs_are_no_logs(tmp_path):
+    """Also where the directory is one of logs itself."""
+    logs = make_logs(tmp_path / "logs", [3, 4])
+    whole = expected(logs)
+    for out in (logs, logs / "points"):
+        for resume in (False, True, True):
+            ms.write_dataset(logs, LOSS, out, resume=resume)
+            assert rows(out) == whole
+        for path in [*out.glob("part-*"), out / MANIFEST]:
+            path.unlink()
+
+
+def test_options_that_are_the_usual_ones_and_odd_labels_do_not_matter(tmp_path):
+    """The command says all of them; a label may be empty."""
+    logs = {"": make_logs(tmp_path / "logs", [3]) / "000.log"}
+    ms.write_dataset(logs, LOSS, tmp_path / "points", number="trim", envelope="auto", threads=1)
+    report = ms.write_dataset(logs, LOSS, tmp_path / "points", resume=True)
+    assert (report.bytes, report.warnings) == (0, [])
+
+
+def test_a_remote_log_that_changed_is_refused(tmp_path, fault_server):
+    """If its size is the same, by its entity tag."""
+    tag, url = '"1"', f"{fault_server.url}/a.log"
+    fault_server.answer = lambda request: request.send(200, b"loss=1\n", ETag=tag)
+    ms.write_dataset(url, LOSS, tmp_path / "points")
+    assert ms.write_dataset(url, LOSS, tmp_path / "points", resume=True).bytes == 0
+    tag = '"2"'
+    with pytest.raises(StateError, match=r"a\.log was written to"):
+        ms.write_dataset(url, LOSS, tmp_path / "points", resume=True)
 
 
 def test_a_source_that_fails_is_read_again(tmp_path):
@@ -271,6 +347,12 @@ def test_the_command_fills_a_directory_and_goes_on(tmp_path):
     done = run(*common, "--resume")
     assert done.returncode == 0, done.stderr
     assert rows(out) == expected(logs)
+    bad = [*common[:-2], "-o", f"{tmp_path}/bad/", "--on-reject", "raise"]
+    (logs / "000.log").write_text("loss=bad\n")
+    done = run(*bad, "--report", str(tmp_path / "report.json"))
+    assert done.returncode == 1
+    assert 'captured "bad"' in done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["rejects"] == 1
     assert run(*common, "-o", str(tmp_path / "a.csv")).returncode == 2
     assert run(*common[:-2], "-o", str(tmp_path / "a.csv"), "--resume").returncode == 2
 

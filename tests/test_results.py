@@ -403,6 +403,23 @@ def test_one_group_of_several(by, group):
             function(table, **options, group="z")
 
 
+def test_a_group_that_cannot_be_told_apart_is_an_error():
+    """By no column; by one that no row has; by a text that several have."""
+    table = pa.table({"metric": ["a"] * 3, "value": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="without a column to group by"):
+        ms.summary(table, by=(), group="x")
+    with pytest.raises(ValueError, match="there is no job 'x'"):
+        ms.summary(table, group="x")
+    host, stream = ["a, b", "a", "z"], ["c", "b, c", "q"]
+    table = table.append_column("host", [host]).append_column("stream", [stream])
+    by = ("host", "stream")
+    with pytest.raises(
+        ValueError, match=r"2 groups by host, stream are called 'a, b, c': \('a, b'"
+    ):
+        ms.summary(table, by=by, group="a, b, c")
+    assert ms.summary(table, by=by, group="z, q")["last"].to_pylist() == [3.0]
+
+
 def test_points_of_several_jobs_are_not_put_into_one_cell():
     """By the step alone it would be chance which one counts; the error names the jobs."""
     table = of_two_jobs().select(["metric", "value", "job", "epoch"])

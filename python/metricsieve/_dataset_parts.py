@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,8 +23,9 @@ from metricsieve._sources import Source, iter_sources
 from metricsieve.exceptions import StateError
 from metricsieve.sinks._part_names import source_name
 
+MANIFEST = "_metricsieve.json"
 _METADATA = "metricsieve.sources"
-_NAME = re.compile(r"part-\d{9}-.+-[0-9a-f]{8}-\d{15}-\d{15}-(?P<definitions>[0-9a-f]{8})\.parquet")
+_NAME = re.compile(r"part-\d{9}-.*-[0-9a-f]{8}-\d{15}-\d{15}-(?P<definitions>[0-9a-f]{8})\.parquet")
 _ELSEWHERE = "write to another directory"
 
 
@@ -34,11 +36,13 @@ class SourceMark(NamedTuple):
         label: what the `source` column says.
         size: its bytes; None where they are not known.
         mtime_ns: when it was last written to; None for what is no file.
+        version: what a store or server has as that; None for files and where there is none.
     """
 
     label: str
     size: int | None
     mtime_ns: int | None
+    version: str | None = None
 
     @property
     def generation(self) -> str:
@@ -81,7 +85,7 @@ class Part(NamedTuple):
         Example:
             >>> mark = SourceMark("a.log", 20, None)
             >>> Part("0123abcd", 7, [mark], None, None, 20, True, 1).name
-            'part-000000007-a.log-87b25b15-000000000000000-000000000000020-0123abcd.parquet'
+            'part-000000007-a.log-61f750f3-000000000000000-000000000000020-0123abcd.parquet'
         """
         source = self.sources[0]
         return (
@@ -205,6 +209,7 @@ class Pieces:
         self.passed: list[Piece] = []
         self._sources = iter_sources(sources)
         self._directory = directory
+        self._home = os.path.abspath(directory)
         self._there: defaultdict[int, list[_Range]] = defaultdict(list)
         for part in parts:
             last = len(part.sources) - 1
@@ -214,7 +219,7 @@ class Pieces:
 
     def __iter__(self) -> Iterator[Source]:
         count = 0
-        for number, source in enumerate(self._sources):
+        for number, source in enumerate(filter(self._is_log, self._sources)):
             count += 1
             mark = _mark(source)
             there = self._there.get(number, [])
@@ -227,6 +232,14 @@ class Pieces:
         for number in sorted(self._there):
             if number >= count:
                 raise self._others(f"{self._there[number][0].mark.label} is missing")
+
+    def _is_log(self, source: Source) -> bool:
+        """Whether it is none of the parts, which may be in a directory of logs."""
+        if source.kind != "path":
+            return True
+        directory, name = os.path.split(os.path.abspath(os.fspath(source.object)))
+        is_ours = _NAME.fullmatch(os.fsdecode(name)) or name == MANIFEST
+        return not (is_ours and directory == self._home)
 
     def _missing(self, number: int, mark: SourceMark, there: list[_Range]) -> Iterator[Piece]:
         reached: Position | None = None
@@ -261,9 +274,10 @@ def _mark(source: Source) -> SourceMark:
             status = os.stat(source.object)
         except OSError:  # the scan will say so
             return SourceMark(source.label, None, None)
-        return SourceMark(source.label, status.st_size, status.st_mtime_ns)
-    if source.kind == "remote":
-        return SourceMark(source.label, source.object.size, None)
+        if stat.S_ISREG(status.st_mode):
+            return SourceMark(source.label, status.st_size, status.st_mtime_ns)
+    elif source.kind == "remote":
+        return SourceMark(source.label, source.object.size, None, source.object.version)
     raise ValueError(
         f"{source.label} cannot be read again: a dataset is made of files and remote logs"
     )

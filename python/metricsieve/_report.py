@@ -250,7 +250,7 @@ class Report(_Entry):
         silent = []
         for definition, entry in zip(self._definitions, self.definitions, strict=True):
             name = repr(entry.name)
-            if not entry.points:
+            if not entry.points and self.sources.total:  # a dataset may be complete
                 silent.append(name)
             if definition.required and entry.points and entry.sources_without:
                 found.append(f"required definition {name} has no point in {self._without(entry)}")

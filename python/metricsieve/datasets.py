@@ -8,7 +8,9 @@ a source that failed is written again by the next.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import inspect
 import json
 import os
 import warnings
@@ -18,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from metricsieve import _scan
-from metricsieve._dataset_parts import Part, Pieces, list_parts
+from metricsieve._dataset_parts import MANIFEST, Part, Pieces, list_parts
 from metricsieve._positions import Position
 from metricsieve._sources import Prepared
 from metricsieve.exceptions import DefinitionWarning, StateError
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 
 PART_ROWS = 1_000_000
 PART_BYTES = 4 << 30
+# Of which a part says what they were: readers refuse a text of 100 MB in a file's footer.
+PART_SOURCES = 10_000
 MARK_BYTES: int | None = None  # as often as suits the engine: every 8 MiB
-MANIFEST = "_metricsieve.json"
+_LOCK = ".metricsieve.lock"
 _ROW_GROUP = 131_072
 _RESUME = "resume=True (--resume) goes on there, or write to another directory"
 
@@ -63,7 +67,8 @@ def write_dataset(
         resume: go on with what is there. Sources that failed are read again.
         part_rows: a part ends when it has so many rows: with the source, or within a plain file of
             more than 8 MiB at the next of the places that are about so far apart.
-        part_bytes: the same for so many bytes of logs, however few rows they have.
+        part_bytes: the same for so many bytes of logs, however few rows they have. A part has at
+            most 10,000 sources, too.
         options: those of `scan` that change rows, such as `context` or `columns`.
 
     Returns:
@@ -126,18 +131,33 @@ class DatasetWriter:
             raise ValueError("a dataset is written in the order of its sources")
         if options.get("columns") is not None and "source" not in options["columns"]:
             raise ValueError("a dataset needs the column source: its parts are made by it")
-        told = {key: value for key, value in options.items() if key not in _NO_ROWS}
+        usual = inspect.signature(_scan.scan).parameters
+        told = {
+            name: value
+            for name, value in options.items()
+            if name not in _NO_ROWS and value != usual[name].default
+        }
         text = json.dumps([checked.fingerprint, told], sort_keys=True, default=repr)
         self._definitions = hashlib.sha256(text.encode()).hexdigest()[:8]
+        is_new = not os.path.isdir(self._directory)
         with sink_errors(self._directory):
             make_directory(self._directory)
-        self._lock = Lock(self._directory, ".metricsieve.lock")
+        self._lock = Lock(self._directory, _LOCK)
         try:
-            self._parts = self._kept(resume=resume)
+            there = self._there(resume=resume)
+            self._parts = [part for part in there if part.complete]
             self._pieces = Pieces(sources, self._parts, self._directory)
             prepared = Prepared(self._pieces, MARK_BYTES)
             self.scan: Scan = _scan.scan(prepared, checked, **options)
+            self._schema = self.scan.schema
+            if options.get("strings") != "plain":
+                self._schema = _with_source_dictionary(self._schema)
+            self._clear(there)
         except BaseException:
+            if is_new:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._directory, _LOCK))
+                    os.rmdir(self._directory)
             self._lock.release()
             raise
 
@@ -153,23 +173,22 @@ class DatasetWriter:
         self.scan.close()
         self._lock.release()
 
-    def _kept(self, *, resume: bool) -> list[Part]:
-        """The parts to go on with; those with a source that failed are removed."""
+    def _there(self, *, resume: bool) -> list[Part]:
+        """The parts to go on with, and those with a source that failed."""
         with sink_errors(self._directory):
-            for name in os.listdir(self._directory):
-                if name.startswith(".metricsieve-") and name.endswith(".tmp"):
-                    os.unlink(os.path.join(self._directory, name))  # of a run that was killed
             parts = list_parts(self._directory, self._definitions)
         if parts and not resume:
             raise StateError(f"it holds {len(parts)} parts already", self._directory, _RESUME)
+        return parts
+
+    def _clear(self, there: list[Part]) -> None:
+        """Remove what this run writes again, and what a killed one left."""
+        names = [part.name for part in there if not part.complete]
         with sink_errors(self._directory):
-            for part in parts:
-                if not part.complete:
-                    os.unlink(os.path.join(self._directory, part.name))
-            manifest = os.path.join(self._directory, MANIFEST)
-            if os.path.exists(manifest):
-                os.unlink(manifest)
-        return [part for part in parts if part.complete]
+            for name in os.listdir(self._directory):
+                is_left = name.startswith(".metricsieve-") and name.endswith(".tmp")
+                if is_left or name == MANIFEST or name in names:
+                    os.unlink(os.path.join(self._directory, name))
 
     def run(self) -> Report:
         """Read and write everything; the report of it."""
@@ -205,7 +224,7 @@ class DatasetWriter:
                 source += 1
         if position is None and source < len(self._pieces.passed):
             position = self._pieces.passed[source].begin
-        return _OpenPart(self._directory, self.scan.schema, source, position, mark)
+        return _OpenPart(self._directory, self._schema, source, position, mark)
 
     def _ends(self, part: _OpenPart, mark: Mark) -> bool:
         """Let a part come to a mark; whether it ends there."""
@@ -213,7 +232,11 @@ class DatasetWriter:
         pieces = self._pieces.passed[mark.source : mark.source + 2]
         if mark.position is None and len(pieces) == 2 and not pieces[0].is_followed_by(pieces[1]):
             return True  # a part that is there already comes in between
-        return part.rows >= self._part_rows or part.bytes >= self._part_bytes
+        return (
+            part.rows >= self._part_rows
+            or part.bytes >= self._part_bytes
+            or mark.source - part.source >= PART_SOURCES - 1
+        )
 
     def _finish(self, part: _OpenPart, mark: Mark) -> _OpenPart:
         """Publish a part that ends at a mark; the one behind it."""
@@ -247,6 +270,12 @@ class DatasetWriter:
             os.path.join(self._directory, MANIFEST),
             json.dumps({**content, "parts": parts}, indent=2).encode() + b"\n",
         )
+
+
+def _with_source_dictionary(schema: pa.Schema) -> pa.Schema:
+    """The schema of all parts, also where a scan has so many sources that it writes them out."""
+    at = schema.get_field_index("source")
+    return schema.set(at, schema.field(at).with_type(pa.dictionary(pa.int32(), pa.string())))
 
 
 class _OpenPart:
@@ -313,7 +342,11 @@ class _OpenPart:
                 path = os.path.join(self._directory, "part.parquet")
                 self._file = AtomicFile(path, replace=False)
                 self._writer = open_parquet(cast(IO[bytes], self._file), self._schema)
-            table = pa.Table.from_batches(self._batches, schema=self._schema)
+            given = self._batches[0].schema if self._batches else self._schema
+            table = pa.Table.from_batches(self._batches, schema=given)
+            at = self._schema.get_field_index("source")
+            if table.schema.field(at) != self._schema.field(at):
+                table = table.set_column(at, self._schema.field(at), table[at].dictionary_encode())
             for group in whole_row_groups(table, _ROW_GROUP):
                 self._writer.write_batch(group)
         self._batches, self._pending = [], 0

@@ -110,7 +110,7 @@ def scan(
                 "columns": None if columns is None else [one.strip() for one in columns.split(",")],
             }
             if directory is not None:
-                found = _write_dataset(sources, checked, directory, resume, not quiet, told)
+                found, reject = _write_dataset(sources, checked, directory, resume, not quiet, told)
             else:
                 found = metricsieve.scan(sources, checked, **told)
                 reject, kept = _run(found, targets, all_points=all_points, show=not quiet)
@@ -167,14 +167,19 @@ def _write_dataset(
     resume: bool,
     show: bool,
     told: dict[str, Any],
-) -> Scan:
-    """Fill a directory with parts; returns the scan that did."""
+) -> tuple[Scan, ValueError | None]:
+    """Fill a directory with parts; returns the scan that did, and the reject that ended it."""
+    from metricsieve._engine import RejectError
     from metricsieve.datasets import DatasetWriter
 
+    reject: ValueError | None = None
     with DatasetWriter(sources, definitions, directory, resume=resume, **told) as writer:
         with show_progress(writer.scan, show and is_terminal(sys.stderr)):
-            writer.run()
-        return writer.scan
+            try:
+                writer.run()
+            except RejectError as error:
+                reject = error
+        return writer.scan, reject
 
 
 def _run(

@@ -169,13 +169,17 @@ def choose(found: Iterable[Key | None], group: object, by: str) -> Key | None:
         by: what they are groups of.
 
     Raises:
-        ValueError: it is not there, or there are several; the message names them.
+        ValueError: it is not there, or there are several, of all or of its name; the message names
+            them.
     """
     keys = [key for key in found if key is not None]
     if group is not None:
         wanted = [key for key in keys if _is(key, group)]
         if not wanted:
             raise ValueError(f"there is no {by} {str(group)!r}: {named(keys) or 'no point at all'}")
+        if len(wanted) > 1:
+            told = ", ".join(map(repr, wanted[:MAX_NAMED]))
+            raise ValueError(f"{len(wanted)} groups by {by} are called {str(group)!r}: {told}")
         return wanted[0]
     if len(keys) > 1:
         raise ValueError(
@@ -196,9 +200,12 @@ def only_group(rows: Rows, by: str | Sequence[str], group: object, step: str | N
         step: as for `group_columns`.
 
     Raises:
-        ValueError: there is no such column; or, when all rows have been read, no such group.
+        ValueError: there is no such column, or none is named; or, when all rows have been read, no
+            such group, or several of that name.
     """
     columns = group_columns(rows, by, step=step)
+    if not columns:
+        raise ValueError("without a column to group by there is no group to choose")
     seen: dict[Key, bool] = {}
 
     def choose_rows(batch: Any) -> Any:

@@ -96,8 +96,9 @@ class Rows:
         """
 
         def read(wanted: list[str]) -> Iterator[pa.RecordBatch]:
-            for batch in self._read(list(dict.fromkeys((*wanted, *columns)))):
-                plain = {name: _usual(name, batch.column(name)) for name in columns}
+            for batch in self._read(list(dict.fromkeys((*wanted, "metric", *columns)))):
+                # Without any column a batch would have no rows.
+                plain = {name: _usual(name, batch.column(name)) for name in ("metric", *columns)}
                 yield batch.filter(choose(pa.record_batch(plain)))
             choose(None)
 

@@ -66,6 +66,11 @@ class Remote(ABC):
         """Its bytes as they are stored, or None where only the end tells."""
 
     @property
+    def version(self) -> str | None:
+        """Changes when its content does; None where nothing tells so."""
+        return None
+
+    @property
     def envelope(self) -> str | None:
         """What wraps its messages, where that does not depend on the log: see `scan`."""
         return None

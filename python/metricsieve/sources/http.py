@@ -85,6 +85,11 @@ class HttpFile(Remote, RemoteSources):
         """Its bytes, once the server has told."""
         return self._size
 
+    @property
+    def version(self) -> str | None:
+        """Its entity tag, once the server has told."""
+        return self._etag
+
     def find(self) -> Iterator[Remote]:
         """Itself, if it is there.
 

@@ -184,6 +184,11 @@ class StoredObject(Remote):
         """Its bytes when it was listed."""
         return self._entry.size
 
+    @property
+    def version(self) -> str | None:
+        """The tag that it had then."""
+        return self._entry.tag
+
     def fetch(self) -> Content:
         """The object, or its first range and calls for the others."""
         entry = self._entry
