@@ -212,7 +212,7 @@ def test_curves_are_those_of_plain_python(rows):
     for metric, value, step, job, source in rows:
         if value is not None and step is not None:
             run = expected.setdefault((metric, job or source), {})
-            run[float(step)] = value if math.isfinite(value) else math.nan
+            run[step] = value if math.isfinite(value) else math.nan
     expected = {
         key: sorted(run.items())
         for key, run in expected.items()

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metricsieve.exceptions import SinkWarning
 from metricsieve.plotting import Axis, Chart, Curve, Panel, choose
 from metricsieve.plotting.draw import draw, figure
 from metricsieve.plotting.terminal import render
+from rich.cells import cell_len
 
 LOGS = Path(__file__).parents[1] / "examples" / "logs"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -173,6 +175,29 @@ def test_odd_names_are_only_text(tmp_path):
         assert found.count(name) == 2  # the title and the legend
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_that_pictures_cannot_have(tmp_path):
+    """What XML forbids is visible text; a name of any length leaves room for the curve."""
+    runs = ["x" * 150 + "a", "y" * 150]
+    chart = choose(points(metric=["\ufffe\uffff"] * 2, value=[1.0, 2.0], epoch=[1, 2], source=runs))
+    assert "\\ufffe\\uffff" in texts(svg_of(chart, tmp_path))
+    draw(chart, tmp_path / "a.png")
+    name = choose(points(metric=["損失"] * 2, value=[1.0, 2.0], epoch=[1, 2]))
+    assert "損失" in texts(svg_of(name, tmp_path))
+    with pytest.warns(SinkWarning, match=r"a\.png: some characters are not in the font"):
+        draw(name, tmp_path / "a.png")
+
+
+def test_steps_beyond_what_a_float_holds_stay_apart():
+    """In words, too."""
+    steps = [2**53, 2**53 + 1, 2**53 + 2]
+    chart = choose(points(metric=["loss"] * 3, value=[3.0, 1.0, 2.0], step=steps))
+    ((curve,),) = (panel.curves for panel in chart.panels)
+    assert list(curve.x) == steps
+    assert chart.panels[0].best_text() == "best 1 at step 9007199254740993"
+    assert not list(chart.all_notes())
+
+
 def test_dates_and_logarithms_are_axes(tmp_path):
     """Ticks say so."""
     from datetime import UTC, datetime, timedelta
@@ -266,6 +291,15 @@ def test_the_drawing_keeps_to_its_size(y, width, height, ascii):
     drawn = "".join(body(panel, width, height, ascii=ascii)[0])
     assert drawn.count("@" if ascii else "★") == 1
     assert not ascii or text.isascii()
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_wide_characters_keep_to_the_size_of_the_terminal(width):
+    """They take two cells."""
+    runs = ["日本" * 30 + "a", "日本" * 30 + "b"]
+    chart = choose(points(metric=["損失" * 30] * 2, value=[1.0, 2.0], epoch=[1, 2], source=runs))
+    text = render(chart.panels[0], width, 12).plain
+    assert max(map(cell_len, text.split("\n"))) <= width
 
 
 @settings(max_examples=50)

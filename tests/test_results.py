@@ -6,6 +6,7 @@ import math
 import statistics
 import struct
 import warnings
+from fractions import Fraction
 
 import metricsieve as ms
 import pandas as pd
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metricsieve.plotting import choose
 
 START = dt.datetime(2024, 3, 1, 11, 59, 30, tzinfo=dt.UTC)
 PLAIN, TEXT = pa.string(), pa.dictionary(pa.int32(), pa.string())
@@ -539,12 +541,13 @@ def test_log_streams_of_a_restarted_job_are_one_log():
 
 
 def test_attempts_refuse_what_they_cannot_number():
-    """A step of text, a column that is there, a column of texts."""
+    """A step of text that was named, a column that is there, a column of texts."""
     table = pa.table(
         {"metric": ["a"], "value": [1.0], "step": ["x"], "attempt": ["y"], "round": [1]}
     )
+    assert ms.attempts(table.drop(["attempt"]))["attempt"].to_pylist() == [0], "the round is one"
     with pytest.raises(ValueError, match="'step' holds string"):
-        ms.attempts(table.drop(["attempt"]))
+        ms.attempts(table.drop(["attempt"]), step="step")
     with pytest.raises(ValueError, match="already"):
         ms.attempts(table)
     with pytest.raises(ValueError, match="no whole numbers"):
@@ -859,3 +862,64 @@ def test_texts_of_any_type_are_read(rows, kind):
     for function in (ms.summary, ms.wide):
         assert repr(function(other).to_pylist()) == repr(function(table).to_pylist())
         assert function(other).schema.types == function(table).schema.types
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[1.7e308, 1.7e308]],
+        [[1e308, 1e308, -1e308]],
+        [[1.7e308], [-1.7e308]],
+        [[1e308], [3.0, 4.0]],
+    ],
+)
+def test_the_mean_of_the_largest_numbers_is_a_number(values):
+    """Their sum is none; beside small ones of another metric, whose digits stay."""
+    small = [3e-300, 5e-300]
+    tables = [
+        pa.table({"metric": ["a"] * len(some) + ["b"] * 2, "value": [*some, *small]})
+        for some in values
+    ]
+    found = ms.summary(pa.concat_tables(tables), by=())["mean"].to_pylist()
+    exact = [Fraction(value) for some in values for value in some]
+    assert found[0] == pytest.approx(float(sum(exact) / len(exact)), rel=1e-14, abs=1)
+    assert found[1] == pytest.approx(4e-300, rel=1e-14, abs=0)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [[1700000000, 1700000060], [1.7e9, 1.8e9], ["2024-01-01", "x"], [dt.date(2024, 1, 1)] * 2],
+)
+def test_times_are_timestamps(times):
+    """Whole numbers could be of any unit."""
+    table = pa.table({"metric": ["a"] * 2, "value": [1.0, 2.0], "timestamp": times})
+    for view in (ms.final_metrics, ms.analytics):
+        with pytest.raises(ValueError, match=r"'timestamp' holds .*, not times"):
+            view(table)
+    far = pa.array([2**62] * 2, pa.timestamp("us", "UTC"))
+    with pytest.raises(ValueError, match="years 1 to 9999"):
+        ms.final_metrics(table.set_column(2, "timestamp", far))
+    assert ms.summary(table)["count"].to_pylist() == [2]
+
+
+def test_a_row_without_a_value_takes_no_points_place():
+    """Of a restarted job whose second try at a step printed no number."""
+    steps, values = [1, 2, 3, 2, 3], [4.0, 3.0, 1.0, None, 2.5]
+    table = pa.table({"metric": ["a"] * 5, "value": values, "step": steps})
+    points = {
+        row["step"]: row["value"] for row in ms.last_attempt(table).to_pylist() if row["value"]
+    }
+    wide = ms.wide(table, index=("step",)).to_pydict()
+    assert points == dict(zip(wide["step"], wide["a"], strict=True)) == {1: 4.0, 2: 3.0, 3: 2.5}
+    zeros = pa.table({"metric": ["a"] * 3, "value": [1.0, 2.0, 3.0], "step": [0.0, 1.0, -0.0]})
+    assert ms.last_attempt(zeros)["value"].to_pylist() == [2.0, 3.0]
+
+
+def test_a_metric_without_a_name_is_refused_in_every_form():
+    """Also where a dictionary hides it."""
+    names = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["a", None]))
+    for metric in (names, pa.array(["a", None])):
+        table = pa.table({"metric": metric, "value": [1.0, 2.0]})
+        for view in (ms.final_metrics, ms.summary, choose):
+            with pytest.raises(ValueError, match="without a metric's name"):
+                view(table)

@@ -382,3 +382,100 @@ def test_the_example_of_the_help_works(command, tmp_path):
     )
     assert '"a"' in done.stdout
     assert "0.25" in done.stdout
+
+
+def test_no_number_is_folded_on_a_terminal(tmp_path):
+    """A part of it would read as another one: what does not fit goes on below."""
+    rows = 3
+    table = pa.table(
+        {
+            "metric": ["train_loss"] * rows,
+            "value": [1.2345678901234567e-12] * rows,
+            "timestamp": pa.array([1704110430123456] * rows, pa.timestamp("us", "UTC")),
+            "source": ["a/long/path/of/a/log.txt"] * rows,
+            "line": pa.array([2**40] * rows, pa.uint64()),
+            "step": [1, 2, 1],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    for command in ("attempts", "final", "analytics"):
+        code, shown = on_terminal(command, tmp_path / "a.parquet")
+        assert code == 0
+        assert "1.2345678901234567e-12" in shown
+        assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_groups_of_several_columns_are_told_apart(tmp_path):
+    """Where one of them is empty, the other says what it is."""
+    columns = {"host": ["x", None, "x"], "stream": [None, "x", "y"], "step": [1, 1, 1]}
+    table = pa.table({"metric": ["a"] * 3, "value": [1.0, 2.0, 3.0], **columns})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for command in ("summary", "wide"):
+        _, shown = on_terminal(command, tmp_path / "a.parquet", "--by", "host,stream")
+        lines = [line.rstrip() for line in shown.splitlines()]
+        assert [one for one in lines if "x" in one and "max" not in one] == [
+            "x",
+            "stream x",
+            "x, stream y",
+        ]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--report", "r.json"],
+        ["-c", "epoch=(.)"],
+        ["--envelope", "nosuch"],
+        ["--threads", "-5"],
+        ["--timezone", "Nowhere/X"],
+        ["--number", "strict"],
+        ["--normalize", "none"],
+    ],
+)
+def test_options_of_logs_are_refused_with_a_result(logs, option):
+    """They would do nothing."""
+    result = logs / "points.parquet"
+    run("scan", logs / "a.log", *LOSS, "-o", result)
+    done = run("summary", result, *option, cwd=logs)
+    assert done.returncode == 2
+    assert "is a result; for logs alone there is --" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["cloudwatch:X", "emf:out", "tensorboard:out", "influx:out"])
+def test_a_table_without_points_goes_to_no_sink_of_points(logs, output):
+    """Before anything is read or made; that of attempts has points."""
+    result = logs / "points.parquet"
+    run("scan", logs / "a.log", *LOSS, "-c", r"epoch=epoch (\d+)", "-o", result)
+    done = run("summary", result, "-o", output, cwd=logs)
+    assert done.returncode == 2
+    assert "takes points, and this table has none" in done.stderr
+    assert not (logs / "out").exists()
+    assert run("attempts", result, "-o", "influx:out", cwd=logs).returncode == 0
+    assert "loss" in (logs / "out").read_text()
+    assert run("summary", result, "-o", "duckdb:a.db", cwd=logs).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["final"], ["final", "--table"], ["plot"], ["summary"]])
+def test_standard_output_that_fails_is_exit_4(logs, command):
+    """Full, with and without a buffer, or closed."""
+    result = logs / "points.parquet"
+    run("scan", logs / "a.log", *LOSS, "-o", result)
+    for unbuffered in ("", "1"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [*PROGRAM, *command, str(result)],
+                check=False,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            )
+        assert (done.returncode, "No space left" in done.stderr) == (4, True), done.stderr
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *PROGRAM, *command, str(result)],
+        check=False,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert "standard output is closed" in done.stderr

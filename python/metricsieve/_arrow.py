@@ -21,7 +21,8 @@ def schema_of(capsule: object, definitions: DefinitionSet) -> pa.Schema:
     units = {d.name: d.unit for d in definitions if d.unit is not None}
     if units:
         metadata[b"metricsieve.units"] = json.dumps(units, sort_keys=True).encode()
-    step = step_column(column.name for column in definitions.context)
+    numbers = [column.name for column in definitions.context if column.type != "string"]
+    step = step_column(numbers)
     if step is not None:
         metadata[b"metricsieve.step"] = step.encode()
     return schema.with_metadata({**(schema.metadata or {}), **metadata})

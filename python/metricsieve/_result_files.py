@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metricsieve._context import STEPS
 from metricsieve._json_floats import NO_NUMBERS
 from metricsieve._text import visible
 from metricsieve.exceptions import SourceError
@@ -42,7 +44,10 @@ _TYPES: dict[str, Any] = {
     "text": pa.string(),
     "attempt": pa.int32(),
 }
-_FORMULA = r"^'([=+\-@\t\r])"  # what the CSV sink quotes for spreadsheets
+_GUARDED = r"^'('*[=+\-@\t\r])"  # what the CSV sink does for spreadsheets
+_NUMBERS: tuple[Any, ...] = (pa.int64(), pa.uint64(), pa.float64())
+_EXACT = 2**53  # up to which a float64 has all whole numbers
+_WHOLE = r"^(0|-?[1-9][0-9]*)$"
 
 
 def is_result(path: str | os.PathLike[str]) -> bool:
@@ -173,19 +178,23 @@ def _open_csv(path: str) -> tuple[pa.Schema, Reader]:
 
     with stream({}, None) as first:
         names = first.schema.names
+    check_names(names)
     others = [name for name in names if name not in _TYPES]
     types = {name: _TYPES[name] for name in names if name in _TYPES}
     if others:
-        found = dict.fromkeys(others, pa.int64())
+        found = dict.fromkeys(others, _NUMBERS)
         with stream(dict.fromkeys(others, pa.string()), others) as texts:
             for batch in texts:
                 for name in others:
-                    found[name] = _narrowest(batch.column(name), found[name])
-        types |= found
-    schema = pa.schema([(name, types[name]) for name in names])
+                    column = batch.column(name).drop_null()
+                    fits = _fits_axis if name in STEPS else _fits
+                    found[name] = tuple(kind for kind in found[name] if fits(column, kind))
+        types |= {name: _first(kinds) for name, kinds in found.items()}
+    shown = dict(zip(_unguarded(pa.array(names, pa.string())).to_pylist(), names, strict=True))
+    schema = pa.schema([(name, types[own]) for name, own in shown.items()])
 
     def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
-        with _errors(path), stream(types, columns) as batches:
+        with _errors(path), stream(types, [shown[name] for name in columns]) as batches:
             for batch in batches:
                 cells = [_unguarded(column) for column in batch.columns]
                 yield pa.RecordBatch.from_arrays(cells, names=columns)
@@ -193,32 +202,66 @@ def _open_csv(path: str) -> tuple[pa.Schema, Reader]:
     return schema, read
 
 
-def _narrowest(texts: Any, kind: Any) -> Any:
-    """The first of int64, float64 and string, from `kind` on, that all texts can be read as."""
-    for wanted in (pa.int64(), pa.float64()):
-        if kind in (pa.int64(), wanted):
-            with contextlib.suppress(pa.ArrowInvalid):
-                texts.cast(wanted)
-                return wanted
-    return pa.string()
+def check_names(names: list[str]) -> None:
+    """Refuse columns that cannot be told apart.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(
+                f"{count} columns are called {visible(name)!r}: give each a name of its own"
+            )
+
+
+def _first(kinds: tuple[Any, ...]) -> Any:
+    """The type of a column that these number types fit."""
+    return kinds[0] if kinds else pa.string()
+
+
+def _fits(texts: Any, kind: Any) -> bool:
+    """Whether the texts are numbers of this type that are spelt as one spells them.
+
+    Others, such as 007 or a number of 20 digits, are names: as numbers two of them may be one.
+    """
+    if not pa.types.is_floating(kind):
+        is_whole = pc.all(pc.match_substring_regex(texts, _WHOLE), min_count=0).as_py()
+        return is_whole and _fits_axis(texts, kind)
+    with contextlib.suppress(pa.ArrowInvalid):
+        values = texts.cast(kind)
+        others = pc.not_equal(values.cast(pa.string()), texts)
+        pairs = zip(
+            values.filter(others).to_pylist(), texts.filter(others).to_pylist(), strict=True
+        )
+        return all(repr(value) == text for value, text in pairs)
+    return False
+
+
+def _fits_axis(texts: Any, kind: Any) -> bool:
+    """The same of a step axis, which has numbers, however they are spelt."""
+    with contextlib.suppress(pa.ArrowInvalid):
+        texts.cast(kind)
+        return True
+    return False
 
 
 def _unguarded(column: Any) -> Any:
     if not pa.types.is_string(column.type):
         return column
-    return pc.replace_substring_regex(column, pattern=_FORMULA, replacement=r"\1")
+    return pc.replace_substring_regex(column, pattern=_GUARDED, replacement=r"\1")
 
 
 def _open_jsonl(path: str) -> tuple[pa.Schema, Reader]:
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[Any, ...] | None] = {}
     for _, rows in _json_rows(path):
         for row in rows:
             for name, cell in row.items():
-                if name in _TYPES:
-                    found.setdefault(name, _TYPES[name])
-                else:
-                    found[name] = _json_type(cell, found.get(name))
-    types = {name: pa.string() if kind is None else kind for name, kind in found.items()}
+                kinds = found.setdefault(name, None)
+                if name not in _TYPES and cell is not None and kinds != ():
+                    found[name] = _json_kinds(cell, kinds or _NUMBERS)
+    # Without a row it is no point, not no result.
+    types = {name: _TYPES.get(name, _first(found.get(name) or ())) for name in found or _NO_ROWS}
     schema = pa.schema(list(types.items()))
 
     def read(columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -245,10 +288,10 @@ def _json_rows(path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 row = error
             if not isinstance(row, dict):
-                why = "it is no JSON object" if not isinstance(row, ValueError) else str(row)
+                why = str(row) if isinstance(row, Exception) else "it is no JSON object"
                 raise SourceError(
                     f"cannot read the result {visible(path)}: line {number:,}: {visible(why)}"
                 )
@@ -260,15 +303,16 @@ def _json_rows(path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         yield number, rows
 
 
-def _json_type(cell: object, so_far: Any) -> Any:
-    """The type of a column with one more cell; None while nothing is known."""
-    if cell is None or so_far == pa.string():
-        return so_far
-    if isinstance(cell, int) and not isinstance(cell, bool):
-        return so_far or pa.int64()
+def _json_kinds(cell: object, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Which of these number types hold a cell as it is."""
     if isinstance(cell, float) or cell in NO_NUMBERS:
-        return pa.float64()
-    return pa.string()
+        return tuple(kind for kind in kinds if kind == pa.float64())
+    if not isinstance(cell, int) or isinstance(cell, bool):
+        return ()
+    if 0 <= cell <= _EXACT:
+        return kinds
+    holds = (-(2**63) <= cell < 2**63, 0 <= cell < 2**64, abs(cell) <= _EXACT)
+    return tuple(kind for kind, does in zip(_NUMBERS, holds, strict=True) if does and kind in kinds)
 
 
 def _json_column(cells: list[Any], kind: Any) -> Any:
@@ -281,6 +325,7 @@ def _json_column(cells: list[Any], kind: Any) -> Any:
     return pa.array(cells, kind)
 
 
+_NO_ROWS = ("metric", "value")
 _KINDS: dict[str, Callable[[str], tuple[pa.Schema, Reader]]] = {
     ".parquet": _open_parquet,
     ".arrow": _open_arrow,

@@ -34,5 +34,5 @@ def analytics(
     found.give(table, targets)
     if not targets:
         rows = [list(row.values()) for row in table.slice(0, MAX_ROWS).to_pylist()]
-        print_tables(table.column_names, {"": rows}, rows=table.num_rows)
+        print_tables(table.column_names, [("", rows)], keys=2, rows=table.num_rows)
     return found.finish()

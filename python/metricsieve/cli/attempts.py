@@ -33,7 +33,7 @@ def attempts(
     """
     from metricsieve import results
 
-    targets = outputs(output)
+    targets = outputs(output, has_points=True)
     with given.opened() as found:
         numbered = results.last_attempt if last_attempt else results.attempts
         table = numbered(found.result, step, None if by is None else names(by))
@@ -42,5 +42,5 @@ def attempts(
         empty = [n for n in table.column_names if 0 < table[n].null_count == len(table)]
         shown = table.drop_columns(empty)
         rows = [list(row.values()) for row in shown.slice(0, MAX_ROWS).to_pylist()]
-        print_tables(shown.column_names, {"": rows}, rows=len(table))
+        print_tables(shown.column_names, [("", rows)], keys=2, rows=len(table))
     return found.finish()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from metricsieve.definitions import DefinitionSet, MetricDefinition
 
 EXIT_STRICT, EXIT_USAGE, EXIT_SOURCE, EXIT_SINK, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+# What a write of a stream without a buffer says.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXIT_FAILED = 1  # a condition of --fail-if held
 
 
@@ -138,7 +141,7 @@ def exit_codes() -> Iterator[None]:
     except (SinkError, StateError) as error:
         _fail(str(error), EXIT_SINK)
     except OSError as error:
-        if error.filename is None and not _writable(sys.stdout):
+        if error.filename is None and (error.errno in _FULL or not _writable(sys.stdout)):
             _drop_stdout()
             _fail(f"cannot write to standard output: {error.strerror or error}", EXIT_SINK)
         what = f"{error.filename}: " if error.filename is not None else ""
@@ -165,6 +168,17 @@ def say(message: str, *, lines: bool = False) -> None:
 
 def is_terminal(stream: object) -> bool:
     return stream is not None and bool(getattr(stream, "isatty", bool)())
+
+
+def open_stdout() -> TextIO:
+    """Standard output.
+
+    Raises:
+        SinkError: it is closed.
+    """
+    if sys.stdout is None:
+        raise SinkError("standard output is closed", "-", "use -o FILE")
+    return sys.stdout
 
 
 def _writable(stream: object) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 from metricsieve._json_floats import json_float
 from metricsieve.cli import options
-from metricsieve.cli.common import is_terminal
+from metricsieve.cli.common import is_terminal, open_stdout
 from metricsieve.cli.input import InputOptions, reads_points
 from metricsieve.cli.results import check_objective, print_tables
 
@@ -53,10 +53,10 @@ def final(
         )
     if table or is_terminal(sys.stdout):
         rows = [(e["MetricName"], e["Value"], _time(e.get("Timestamp"))) for e in entries]
-        print_tables(("metric", "value", "timestamp"), {"": rows})
+        print_tables(("metric", "value", "timestamp"), [("", rows)])
     else:
         lines = ",\n".join(f"  {json.dumps(_json(e), ensure_ascii=False)}" for e in entries)
-        sys.stdout.write(f"[\n{lines}\n]\n" if lines else "[]\n")
+        open_stdout().write(f"[\n{lines}\n]\n" if lines else "[]\n")
         sys.stdout.flush()
     return found.finish()
 

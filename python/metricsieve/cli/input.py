@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -40,6 +40,7 @@ _BATCH_ROWS = 65_536
 # Axes that are no steps, which restarts could be seen by.
 _NO_STEPS = ("point", "timestamp")
 _NEVER_LOGS = (".parquet", ".arrow", ".feather")  # what a log is never called
+_OF_LOGS = ("context", "normalize", "number", "envelope", "timezone", "threads", "report")
 _FIRST = 5  # options that come before a command's own in its help
 
 
@@ -113,6 +114,12 @@ class InputOptions:
             return False
         if len(self.sources) > 1:
             raise typer.BadParameter("name one result, or logs with definitions")
+        usual = {one.name: one.default for one in fields(self)}
+        given = [f"--{name}" for name in _OF_LOGS if getattr(self, name) != usual[name]]
+        if given:
+            raise typer.BadParameter(
+                f"{self.sources[0]} is a result; for logs alone there is {', '.join(given)}"
+            )
         return True
 
 
@@ -142,6 +149,12 @@ class Input:
             return results.last_attempt(self.result, step)
         return results.attempts(self.result, step) if attempts else self.result
 
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Warnings of the block are said at the end."""
+        with collect_warnings(self._seen):
+            yield
+
     def warn(self, lines: Sequence[str]) -> None:
         """Say so at the end."""
         self._seen += lines
@@ -150,7 +163,7 @@ class Input:
         """Write a table into outputs."""
         from metricsieve.sinks import deliver
 
-        with collect_warnings(self._seen):
+        with self.collecting():
             deliver(table.to_batches(_BATCH_ROWS), targets, table.schema)
 
     def finish(self) -> int:
@@ -181,16 +194,16 @@ def reads_points(command: Callable[..., int]) -> Callable[..., None]:
     """
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     hints = get_type_hints(InputOptions, include_extras=True)
-    fields = [
+    shared = [
         one.replace(annotation=hints[one.name])
         for one in inspect.signature(InputOptions).parameters.values()
     ]
-    arguments = [*fields[:_FIRST], *own, *fields[_FIRST:]]
+    arguments = [*shared[:_FIRST], *own, *shared[_FIRST:]]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         with exit_codes():
-            given = InputOptions(**{one.name: values.pop(one.name) for one in fields})
+            given = InputOptions(**{one.name: values.pop(one.name) for one in shared})
             raise typer.Exit(command(given, **values))
 
     only_named = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in arguments]

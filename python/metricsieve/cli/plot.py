@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metricsieve.cli import options
-from metricsieve.cli.common import EXIT_STRICT, say
+from metricsieve.cli.common import EXIT_STRICT, open_stdout, say
 from metricsieve.cli.input import InputOptions, reads_points
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def plot(
     if chart.panels and output is not None:
         from metricsieve.plotting.draw import draw
 
-        draw(chart, output)
+        with found.collecting():
+            draw(chart, output)
     elif chart.panels:
         _print(chart, ascii_only=ascii_only)
     return max(found.finish(), _tell(chart, quiet=given.quiet))
@@ -89,7 +90,7 @@ def _print(chart: Chart, *, ascii_only: bool) -> None:
 
     ascii_only = ascii_only or not can_show(getattr(sys.stdout, "encoding", None))
     width = min(_WIDTH, shutil.get_terminal_size((80, 24)).columns)
-    console = Console(file=sys.stdout, width=max(width, 30), highlight=False)
+    console = Console(file=open_stdout(), width=max(width, 30), highlight=False)
     for number, panel in enumerate(chart.panels):
         if number:
             console.print()

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import typer
 
 from metricsieve._text import visible
-from metricsieve.cli.common import is_terminal
+from metricsieve.cli.common import is_terminal, open_stdout
 
 MAX_ROWS = 1000  # on a terminal
 
 
-def outputs(given: list[str] | None) -> list[str]:
-    """Where a table goes: nowhere on a terminal, to a pipe as JSON lines."""
+# Of those that are named by a scheme, these take any table.
+_TABLES = ("delta", "duckdb", "sqlite")
+
+
+def outputs(given: list[str] | None, *, has_points: bool = False) -> list[str]:
+    """Where a table goes: nowhere on a terminal, to a pipe as JSON lines.
+
+    Args:
+        given: the options.
+        has_points: whether its rows are points, which may go to every sink.
+    """
     from metricsieve.sinks import check_target
+    from metricsieve.sinks._targets import target_of
 
     targets = given or ([] if is_terminal(sys.stdout) else ["-"])
     for target in targets:
+        url = target_of(target)
+        if url is not None and url.scheme not in _TABLES and not has_points:
+            raise typer.BadParameter(
+                f"{url} takes points, and this table has none: name a file, or duckdb:FILE, "
+                "sqlite:FILE or delta:DIR"
+            )
         check_target(target)
     return targets
 
@@ -51,27 +67,33 @@ def group_name(columns: Sequence[str], values: Sequence[object]) -> str:
         >>> group_name(["job", "host", "attempt"], ["a.log", None, 1])
         'a.log, attempt 1'
     """
-    told = zip(columns, values, strict=True)
-    parts = [str(v) if isinstance(v, str) else f"{name} {v}" for name, v in told if v is not None]
-    return ", ".join(parts)
+    first, *others = zip(columns, values, strict=True)
+    told = [first[1]] if isinstance(first[1], str) else [f"{first[0]} {first[1]}"]
+    told += [f"{name} {value}" for name, value in others]
+    told = [one for one, value in zip(told, values, strict=True) if value is not None]
+    return ", ".join(told)
 
 
 def print_tables(
     headings: Sequence[str],
-    groups: Mapping[str, Sequence[Sequence[object]]],
+    groups: Iterable[tuple[str, Sequence[Sequence[object]]]],
     *,
-    keys: int = 0,
+    keys: int = 1,
     rows: int | None = None,
 ) -> None:
     """A table on stdout for each group, under its name; texts to the left, numbers to the right.
 
+    No number is ever folded: a part of it could be read as another one.
+
     Args:
         headings: of the columns.
-        groups: rows by the group's name.
+        groups: names and rows.
         keys: so many columns tell a row from others. Where a table is wider than the terminal, it
-            goes on below with these columns again; others are left out where they are empty. With
-            0 a table is one, and long cells are folded.
+            goes on below with these columns again; others are left out where they are empty.
         rows: how many there are, if some were left out.
+
+    Raises:
+        SinkError: standard output is closed.
     """
     from rich.console import Console
     from rich.table import Table
@@ -79,9 +101,10 @@ def print_tables(
 
     from metricsieve._render import cell
 
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console(file=open_stdout(), highlight=False)
+    groups = list(groups)
     left = MAX_ROWS
-    for name, all_rows in groups.items():
+    for name, all_rows in groups:
         if left <= 0:
             break
         if name:
@@ -89,24 +112,25 @@ def print_tables(
         shown = all_rows[:left]
         left -= len(shown)
         columns = [[row[n] for row in shown] for n in range(len(headings))]
-        filled = [n for n, one in enumerate(columns) if n < keys or not keys or any(_there(one))]
+        filled = [n for n, one in enumerate(columns) if n < keys or not shown or any(_there(one))]
         texts = {n: [Text(cell(one)) for one in columns[n]] for n in filled}
         widths = {
             n: max([Text(headings[n]).cell_len, *(text.cell_len for text in texts[n])])
             for n in filled
         }
-        for number, part in enumerate(_parts(widths, keys, console.width) if keys else [filled]):
+        for number, part in enumerate(_parts(widths, keys, console.width)):
             if number:
                 console.print()
             table = Table(box=None, pad_edge=False)
             for n in part:
                 is_text = any(isinstance(one, str) for one in columns[n])
                 justify: Literal["left", "right"] = "left" if is_text else "right"
-                table.add_column(Text(visible(headings[n])), overflow="fold", justify=justify)
+                heading = Text(visible(headings[n]))
+                table.add_column(heading, overflow="fold", justify=justify, no_wrap=not is_text)
             for row in zip(*(texts[n] for n in part), strict=True):
                 table.add_row(*row)
             console.print(table)
-    hidden = (sum(map(len, groups.values())) if rows is None else rows) - MAX_ROWS
+    hidden = (sum(len(all_rows) for _, all_rows in groups) if rows is None else rows) - MAX_ROWS
     if hidden > 0:
         console.print(f"… {hidden:,} more rows")
     sys.stdout.flush()

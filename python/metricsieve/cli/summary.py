@@ -67,7 +67,7 @@ def summary(
     elif not targets:
         wanted = [name for name in table.column_names if name not in _HIDDEN]
         rows = [list(row.values()) for row in table.select(wanted).to_pylist()]
-        print_tables(wanted, {"": rows}, keys=len(groups))
+        print_tables(wanted, [("", rows)], keys=max(1, len(groups)))
     return found.finish()
 
 
@@ -75,10 +75,10 @@ def _show(table: pa.Table, groups: list[str]) -> None:
     wanted = [name for name in _SHOWN if name in table.column_names]
     if not any(table.column("nan").to_pylist()):
         wanted.remove("nan")
-    listed: dict[str, list[list[object]]] = {}
+    listed: dict[tuple[object, ...], list[list[object]]] = {}
     for row in table.to_pylist():
         if row["mean"] is not None:
             row["mean"] = float(f"{row['mean']:.6g}")
-        name = group_name(groups, [row[one] for one in groups])
-        listed.setdefault(name, []).append([row[one] for one in wanted])
-    print_tables(wanted, listed, keys=1)
+        key = tuple(row[one] for one in groups)
+        listed.setdefault(key, []).append([row[one] for one in wanted])
+    print_tables(wanted, [(group_name(groups, key), rows) for key, rows in listed.items()])

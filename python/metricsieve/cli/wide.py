@@ -61,7 +61,8 @@ def _show(table: pa.Table, groups: int) -> None:
     """The metrics of each group under its name, without those that it does not have."""
     names, headings = table.column_names[:groups], table.column_names[groups:]
     columns = [column.to_pylist() for column in table.slice(0, MAX_ROWS).columns]
-    listed: dict[str, list[Sequence[object]]] = {}
+    listed: dict[tuple[object, ...], list[Sequence[object]]] = {}
     for row in zip(*columns, strict=True):
-        listed.setdefault(group_name(names, row[:groups]), []).append(row[groups:])
-    print_tables(headings, listed, keys=1, rows=table.num_rows)
+        listed.setdefault(row[:groups], []).append(row[groups:])
+    named = [(group_name(names, key), rows) for key, rows in listed.items()]
+    print_tables(headings, named, rows=table.num_rows)

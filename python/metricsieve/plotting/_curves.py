@@ -73,7 +73,8 @@ def _places(series: Series, column: str, kind: str) -> Sequence[float | None]:
     if kind == "number":
         import pyarrow as pa
 
-        found: list[float | None] = cells.cast(pa.float64(), safe=False).to_pylist()
+        whole = pa.types.is_integer(cells.type)  # which a float may not hold
+        found: list[float | None] = (cells if whole else cells.cast(pa.float64())).to_pylist()
         return found
     start = (series.start or 0.0) if kind == "elapsed" else 0.0
     return [None if one is None else one - start for one in seconds(cells)]
@@ -122,4 +123,7 @@ def date_text(moment: float) -> str:
         >>> date_text(0.0)
         '1970-01-01T00:00:00Z'
     """
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError):  # not in the years 1 to 9999
+        return f"{moment:.0f} s since 1970"

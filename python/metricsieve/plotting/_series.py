@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from metricsieve._context import STEPS
 from metricsieve._result_files import read_result
 
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
 _KEYS = ("metric", "job", "source", "host", "rank")
 
 
@@ -75,6 +76,9 @@ def read_series(x: Any, step: str | None = None) -> SeriesSet:
     for name in ("metric", "value"):
         if name not in schema.names:
             raise ValueError(f"there is no column {name!r}: points have metric and value")
+    kind: Any = schema.field("value").type
+    if not any(fits(kind) for fits in _NUMBERS):
+        raise ValueError(f"the column 'value' must hold numbers, not {kind}")
     axes = _axes(schema, step)
     wanted = [*dict.fromkeys((*_KEYS, "value", "timestamp", *axes))]
     wanted = [name for name in wanted if name in schema.names]
@@ -83,6 +87,8 @@ def read_series(x: Any, step: str | None = None) -> SeriesSet:
     for place, name in enumerate(wanted):
         if name == "value" or name in _KEYS:
             table = table.set_column(place, name, _plain(table[name], name))
+    if table["metric"].cast(pa.large_string()).null_count:
+        raise ValueError("a row without a metric's name is no point")
     known = table.filter(pc.is_valid(table["value"]))
     units = _units(schema.metadata)
     return SeriesSet(tuple(_split(known)), axes, table.num_rows - known.num_rows, units)

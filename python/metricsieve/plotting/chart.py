@@ -129,7 +129,17 @@ class Panel:
             return _curves.date_text(x)
         if self.axis.kind == "elapsed":
             return f"{x:.10g} s"
-        return f"{self.axis.column} {x:.10g}"
+        return f"{self.axis.column} {number_text(x)}"
+
+
+def number_text(x: float) -> str:
+    """A place on an axis of numbers: whole ones as they are.
+
+    Example:
+        >>> number_text(2**53 + 1), number_text(0.1 + 0.2)
+        ('9007199254740993', '0.3')
+    """
+    return str(x) if isinstance(x, int) else f"{x:.10g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metricsieve._text import shorten, visible
+from metricsieve.exceptions import SinkWarning
 from metricsieve.plotting.chart import Axis, Chart, Curve, Panel
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def check_output(output: str | os.PathLike[str]) -> None:
 def draw(chart: Chart, output: str | os.PathLike[str]) -> None:
     """Write the picture of a chart, whole or not at all. The same chart gives the same bytes.
 
+    A `SinkWarning` says so where its font lacks characters.
+
     Raises:
         ImportError: matplotlib is missing.
         SinkError: the file cannot be written.
@@ -76,8 +80,15 @@ def draw(chart: Chart, output: str | os.PathLike[str]) -> None:
     check_output(output)
     from metricsieve.sinks._atomic import write_whole
 
-    picture = _rendered(figure(chart), Path(output).suffix.lower()[1:])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.filterwarnings("ignore", module="matplotlib")
+        warnings.filterwarnings("always", message="Glyph ")
+        picture = _rendered(figure(chart), Path(output).suffix.lower()[1:])
     write_whole(output, picture)
+    if seen and Path(output).suffix.lower() != ".svg":
+        name = os.fspath(output)
+        text = "some characters are not in the font of the picture; an .svg leaves it to the viewer"
+        warnings.warn(f"{visible(name)}: {text}", SinkWarning, stacklevel=2)
 
 
 def _rendered(made: Figure, kind: str) -> bytes:
@@ -248,7 +259,7 @@ def _mark_best(panel: Panel, axes: Axes, name: str) -> None:
     low, high = axes.get_xlim()
     right = place > (low + high) / 2
     axes.annotate(
-        visible(panel.best_text()),
+        shorten(visible(panel.best_text()), 60),
         (place, y),
         xytext=(-8 if right else 8, -13 if panel.direction == "min" else 13),
         textcoords="offset points",

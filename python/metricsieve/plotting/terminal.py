@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.text import Text
 
-from metricsieve._text import shorten, visible
-from metricsieve.plotting.chart import Curve, Panel
+from metricsieve._text import visible
+from metricsieve.plotting.chart import Curve, Panel, number_text
 
 _COLORS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 # The bits of a braille character, by row and column of its dots.
@@ -197,9 +198,9 @@ def _between(start: tuple[int, int] | None, end: tuple[int, int]) -> Iterator[tu
 def _head(panel: Panel, width: int) -> Text:
     unit = f" ({panel.unit})" if panel.unit else ""
     best = visible(panel.best_text())
-    room = max(width - len(best) - 2, 8)
-    title = shorten(f"{visible(panel.title)}{unit}{', log scale' if panel.log else ''}", room)
-    gap = " " * max(width - len(title) - len(best), 2)
+    room = max(width - cell_len(best) - 2, 8)
+    title = _fit(f"{panel.title}{unit}{', log scale' if panel.log else ''}", room)
+    gap = " " * max(width - cell_len(title) - cell_len(best), 2)
     head = Text.assemble((title, "bold"), gap, best)
     head.rstrip()
     head.truncate(width, overflow="ellipsis")
@@ -217,25 +218,33 @@ def _foot(panel: Panel, across: _Scale, margin: int, columns: int, ascii: bool) 
     return [
         Text(f"{' ' * (margin + 1)}{corner}{line * columns}"),
         Text(f"{front}{ends}"),
-        Text(f"{front}{shorten(visible(panel.axis.label), columns)}"),
+        Text(f"{front}{_fit(panel.axis.label, columns)}"),
     ]
 
 
 def _tick(panel: Panel, x: float) -> str:
-    return panel.place_text(x) if panel.axis.kind == "date" else f"{x:.10g}"
+    return panel.place_text(x) if panel.axis.kind == "date" else number_text(x)
 
 
 def _legend(panel: Panel, margin: int, width: int, ascii: bool) -> list[Text]:
     """What is drawn how, as many to a line as fit."""
     lines: list[Text] = []
+    room = min(_LABEL, width - margin - 4)  # behind the margin and the sample
     for curve, label in zip(panel.curves, panel.labels(), strict=True):
         sample = _LETTERS[curve.role] * 2 if ascii else _SAMPLES[curve.role]
-        entry = Text.assemble((sample, _style(curve)), f" {shorten(visible(label), _LABEL)}")
-        if lines and len(lines[-1]) + 3 + len(entry) <= width:
+        entry = Text.assemble((sample, _style(curve)), f" {_fit(label, room)}")
+        if lines and lines[-1].cell_len + 3 + entry.cell_len <= width:
             lines[-1] = Text.assemble(lines[-1], "   ", entry)
         else:
             lines.append(Text.assemble(" " * (margin + 1), entry))
     return lines
+
+
+def _fit(text: str, cells: int) -> str:
+    """Text that takes at most so many cells of the terminal: some characters take two."""
+    fitted = Text(visible(text))
+    fitted.truncate(cells, overflow="ellipsis")
+    return fitted.plain
 
 
 def can_show(encoding: str | None, characters: Sequence[str] = ("⣿", "★", "┤", "╌")) -> bool:

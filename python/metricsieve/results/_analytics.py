@@ -13,6 +13,7 @@ from metricsieve.exceptions import MetricsieveWarning
 from metricsieve.results._groups import Groups, Key, choose, group_columns, source_columns
 from metricsieve.results._rows import open_rows
 
+_LONGEST = 10**9  # seconds, of a period
 _LIMIT = 2.0**360  # CloudWatch takes values from -2^360 to 2^360, no NaN and no infinity
 _LEFT_OUT = b"metricsieve.left_out"
 
@@ -46,7 +47,7 @@ def analytics(x: Any, *, period: int = 60, by: str = "job", group: object = None
 
     Raises:
         ValueError: the result has no column `timestamp`; there are several jobs and none was
-            chosen, or the chosen one is not there; `period` is below 1.
+            chosen, or the chosen one is not there; `period` is below 1 or above 10^9.
         TypeError: `x` is no result, or `period` no whole number.
         SourceError: a file could not be read to its end.
 
@@ -61,8 +62,8 @@ def analytics(x: Any, *, period: int = 60, by: str = "job", group: object = None
     """
     if isinstance(period, bool) or not isinstance(period, int):
         raise TypeError(f"period must be a whole number of seconds, not {period!r}")
-    if period < 1:
-        raise ValueError(f"period must be at least 1 second, not {period}")
+    if not 1 <= period <= _LONGEST:
+        raise ValueError(f"period must be 1 to {_LONGEST:,} seconds, not {period:,}")
     rows = open_rows(x)
     if "timestamp" not in rows:
         raise ValueError("there is no column 'timestamp': averages by time need one")

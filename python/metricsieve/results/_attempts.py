@@ -71,9 +71,9 @@ def last_attempt(
 ) -> pa.Table:
     """The rows that no later attempt repeats.
 
-    For each group, metric and step the rows of the last attempt that has any stay, all of them,
-    in their order. Steps that a later attempt did not log stay as the earlier one has them: where
-    it logs other steps than the one before, rows of both are mixed. Rows without a step stay.
+    For each group, metric and step the rows of the last attempt that has a value stay, all of
+    them, in their order. Steps that a later attempt did not log stay as the earlier one has them:
+    where it logs other steps than the one before, rows of both are mixed. Rows without a step stay.
 
     Args:
         x: as for `attempts`; a whole-number column `attempt` that is there already is used.
@@ -97,8 +97,11 @@ def last_attempt(
     table, groups, steps = _numbered(open_rows(x), step, by)
     attempt = one_array(table.column(_COLUMN))
     cells = Groups([groups.ids, steps])
-    latest = cells.extreme("max", attempt).take(cells.ids)
-    return table.filter(pc.or_(pc.equal(attempt, latest), steps.is_null()))
+    # A text that was no number has no value, and takes no other's place.
+    valued = pc.if_else(one_array(table.column("value")).is_valid(), attempt, None)
+    latest = pc.coalesce(cells.extreme("max", valued), cells.extreme("max", attempt))
+    stays = pc.greater_equal(attempt, latest.take(cells.ids))
+    return table.filter(pc.or_(stays, steps.is_null()))
 
 
 def _numbered(
@@ -118,7 +121,7 @@ def _numbered(
     )
     steps = one_array(table.column(axis))
     if pa.types.is_floating(kind):
-        steps = pc.if_else(pc.is_nan(steps), pa.scalar(None, kind), steps)
+        steps = pc.if_else(pc.is_nan(steps), pa.scalar(None, kind), pc.add(steps, 0.0))  # not -0.0
     outer = _processes(batch) if by is None else [one.of(batch) for one in columns]
     groups = Groups([*outer, batch.column("metric")])
     outer_ids = Groups(outer).ids if outer else pa.repeat(pa.scalar(0, pa.int64()), len(steps))

@@ -114,5 +114,10 @@ def _entry(name: str, value: float, time: int | None, float32: bool) -> dict[str
         value = pc.cast(pa.scalar(value, pa.float64()), pa.float32()).as_py()
     entry: dict[str, Any] = {"MetricName": name, "Value": value}
     if time is not None:
-        entry["Timestamp"] = _EPOCH + datetime.timedelta(microseconds=time)
+        try:
+            entry["Timestamp"] = _EPOCH + datetime.timedelta(microseconds=time)
+        except OverflowError:
+            raise ValueError(
+                f"the time of {name!r} is not in the years 1 to 9999, which a datetime holds"
+            ) from None
     return entry

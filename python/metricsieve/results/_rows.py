@@ -18,6 +18,7 @@ from metricsieve._context import STEPS, step_column
 from metricsieve._scan import Scan
 
 MICROSECONDS = pa.timestamp("us", "UTC")
+_TO_MICROSECONDS = pc.CastOptions(MICROSECONDS, allow_time_truncate=True)
 _STEP_KEY = b"metricsieve.step"
 _REQUIRED = ("metric", "value")
 
@@ -30,7 +31,8 @@ class Rows:
         read: gives the batches; it is told which columns are wanted, and may give more.
 
     Raises:
-        ValueError: there is no column `metric` or `value`, or `value` holds no numbers.
+        ValueError: there is no column `metric` or `value`, `value` holds no numbers, or two columns
+            have the same name.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Rows:
     ) -> None:
         self.schema = schema
         self._read = read
+        _result_files.check_names(schema.names)
         for name in _REQUIRED:
             if schema.get_field_index(name) < 0:
                 raise ValueError(
@@ -74,11 +77,11 @@ class Rows:
     def points_of(self, batch: Any, columns: Sequence[str]) -> Any:
         """The same of one batch of the schema; it may have no rows."""
         wanted = self._wanted(columns)
-        if batch.column("metric").null_count:
-            raise ValueError("a row without a metric's name is no point")
         plain = pa.RecordBatch.from_arrays(
             [_usual(name, batch.column(name)) for name in wanted], names=wanted
         )
+        if _has_null(plain.column("metric")):
+            raise ValueError("a row without a metric's name is no point")
         if plain.column("value").null_count:
             plain = plain.filter(plain.column("value").is_valid())
         return plain
@@ -109,7 +112,7 @@ class Rows:
         return pa.Table.from_batches(self._read(self.schema.names), schema=self.schema)
 
     def step(self, given: str | None = None) -> str | None:
-        """The column that is the step axis, if there is one.
+        """The column that is the step axis, if there is one: one of numbers, unless it was named.
 
         Args:
             given: the column that a user named.
@@ -122,7 +125,8 @@ class Rows:
                 raise ValueError(unknown_column(given, self.schema))
             return given
         named = (self.schema.metadata or {}).get(_STEP_KEY, b"").decode(errors="replace")
-        return named if named and named in self else step_column(self.schema.names)
+        numbers = [field.name for field in self.schema if _is_number(field.type)]
+        return named if named in numbers else step_column(numbers)
 
     def needed_step(self, given: str | None = None, remedy: str = "name a column") -> str:
         """As `step`, where one is needed.
@@ -206,7 +210,11 @@ def _usual(name: str, column: Any) -> Any:
     if name == "value":
         return column if kind == pa.float64() else column.cast(pa.float64(), safe=False)
     if pa.types.is_timestamp(kind):
-        return column if kind == MICROSECONDS else column.cast(MICROSECONDS, safe=False)
+        return column if kind == MICROSECONDS else column.cast(options=_TO_MICROSECONDS)
+    if name == "timestamp" and not pa.types.is_null(kind):
+        raise ValueError(
+            f"the column 'timestamp' holds {kind}, not times: make it a timestamp, or leave it out"
+        )
     if pa.types.is_dictionary(kind):
         if kind == pa.dictionary(pa.int32(), pa.string()):
             return column
@@ -216,6 +224,16 @@ def _usual(name: str, column: Any) -> Any:
     if pa.types.is_null(kind):
         return column.cast(pa.string())
     return column
+
+
+def _is_number(kind: Any) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _has_null(column: Any) -> bool:
+    if column.null_count or not pa.types.is_dictionary(column.type):
+        return bool(column.null_count)
+    return bool(column.dictionary.null_count and column.dictionary_decode().null_count)
 
 
 def row_numbers(count: int) -> Any:

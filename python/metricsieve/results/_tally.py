@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from metricsieve.results._groups import GroupColumn, Groups, Key, source_columns
 from metricsieve.results._rows import Rows, row_numbers
 
+_LARGE = 2.0**480  # 2^63 squares of less can be summed
 # A place: the values of the columns that tell where a row is from.
 Place = tuple[Any, ...]
 
@@ -65,7 +66,11 @@ class Tally:
         both = self.finite + other.finite
         if other.finite:
             apart = other.mean - self.mean
-            self.mean += apart * (other.finite / both)
+            part = other.finite / both
+            if math.isinf(apart):
+                self.mean = self.mean * (1 - part) + other.mean * part
+            else:
+                self.mean += apart * part
             self.squares += other.squares + apart * apart * (self.finite * other.finite / both)
         self.finite = both
         self.count += other.count
@@ -140,6 +145,7 @@ def _of_batch(
     infinite = pc.if_else(pc.is_inf(value), value, pa.scalar(None, pa.float64()))
     finite = pc.if_else(pc.is_finite(value), value, pa.scalar(None, pa.float64()))
     groups = Groups([*(one.of(batch) for one in columns), batch.column("metric")])
+    finite, scales = _scaled(finite, groups)
     told = groups.aggregate(
         count=(rows, "count"),
         nan=(nan.cast(pa.int64()), "sum"),
@@ -157,6 +163,7 @@ def _of_batch(
         squares=(pc.multiply(apart, apart), "sum"),
     )
     lists = {name: column.to_pylist() for name, column in (told | more).items()}
+    lists["scale"] = scales.to_pylist()
     lists["first"] = value.take(groups.firsts).to_pylist()
     lists["last"] = value.take(told["last"]).to_pylist()
     for name in ("low", "high"):
@@ -164,14 +171,25 @@ def _of_batch(
     tallies = []
     for each in zip(*lists.values(), strict=True):
         one = dict(zip(lists, each, strict=True))
-        correction = one.pop("apart")
+        correction, scale = one.pop("apart"), one.pop("scale")
         if one["finite"]:
-            one["mean"] += correction
-            one["squares"] = max(0.0, one["squares"] - one["finite"] * correction * correction)
+            squares = max(0.0, one["squares"] - one["finite"] * correction * correction)
+            one["mean"] = (one["mean"] + correction) / scale
+            one["squares"] = squares / scale / scale
         else:
             one["mean"] = one["squares"] = 0.0
         tallies.append(Tally(**one))
     return list(zip(groups.keys(), tallies, strict=True))
+
+
+def _scaled(values: Any, groups: Groups) -> tuple[Any, Any]:
+    """The values, times a power of two in groups whose squares would overflow; and the factors."""
+    size = pc.abs(values)
+    if (pc.max(size).as_py() or 0.0) <= _LARGE:
+        return values, pa.repeat(pa.scalar(1.0), len(groups))
+    is_large = pc.fill_null(pc.greater(groups.extreme("max", size), pa.scalar(_LARGE)), False)
+    factors = pc.if_else(is_large, pa.scalar(2.0**-600), pa.scalar(1.0))
+    return pc.multiply(values, factors.take(groups.ids)), factors
 
 
 def _places(

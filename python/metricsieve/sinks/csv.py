@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
     from metricsieve.sinks._atomic import AtomicFile
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# With apostrophes in front, too: whoever reads takes one off.
+FORMULA = r"^'*[=+\-@\t\r]"
 
 
 class CsvSink(ArrowWriterSink):
     """Writes batches to a CSV file with a header; text is plain, never dictionary codes.
 
     A text cell that a spreadsheet would run as a formula (it begins with `= + - @`, TAB or CR)
-    gets an apostrophe in front, and so does such a name of a column. Numbers are untouched, NaN is
+    gets an apostrophe in front, and so does one that begins like a cell with that; names of
+    columns do, too. Numbers are untouched, NaN is
     `nan`, infinities `inf` and `-inf`, a null an empty cell.
 
     Example:
@@ -76,8 +78,7 @@ def _guarded(column: Any) -> Any:
         return _guarded(column.dictionary).take(column.indices)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
-    starts = pc.utf8_slice_codeunits(column, 0, 1)
-    risky = pc.is_in(starts, value_set=pa.array(_FORMULA_STARTS, type=column.type))
+    risky = pc.match_substring_regex(column, FORMULA)
     if not pc.any(risky).as_py():
         return column
     empty = pa.scalar("", column.type)

@@ -40,6 +40,8 @@ pub struct ParquetEncoder {
     metadata: Vec<KeyValue>,
     /// Bytes given before those that are held.
     position: usize,
+    /// Whether the beginning of the file was given.
+    is_begun: bool,
     /// The bytes that are given; their memory is used again.
     out: Vec<u8>,
     groups: Vec<RowGroupMetaData>,
@@ -56,6 +58,7 @@ impl ParquetEncoder {
             schema: Arc::new(SchemaDescriptor::new(Arc::new(root))),
             metadata: metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect(),
             position: 0,
+            is_begun: false,
             out: MAGIC.to_vec(),
             groups: Vec::new(),
         })
@@ -94,7 +97,7 @@ impl ParquetEncoder {
 
     /// Forgets what was given; the beginning of the file is given with the first batch, or the end.
     fn go_on(&mut self) {
-        if self.position == 0 && self.out.len() == MAGIC.len() {
+        if !std::mem::replace(&mut self.is_begun, true) {
             return;
         }
         self.position += self.out.len();
