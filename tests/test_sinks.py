@@ -13,8 +13,9 @@ import metricsieve as ms
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from metricsieve.sinks import SUFFIXES, Sink, check_target, open_sink
+from metricsieve.sinks import SUFFIXES, Sink, check_target, check_targets, open_sink
 from metricsieve.sinks._atomic import AtomicFile
+from program import run
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -121,6 +122,51 @@ def test_x7_a_target_that_is_refused_keeps_its_secrets(scheme, query):
     with pytest.raises(ValueError, match="http://host") as refused:
         check_target(f"{scheme}:http://me:canary@host/x?{query}")
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ["a.csv", "influx:./a.csv"],
+        ["a.csv", "wide:a.csv"],
+        ["tensorboard:runs?tag=a/{metric}", "tensorboard:runs/?tag=b/{metric}"],
+        ["sqlite:a.db", "sqlite:a.db?table=b"],
+        ["influx:a.lp?dead-letters=a.lp"],
+        ["emf:a?dead-letters=letters", "influx:b?dead-letters=letters"],
+        ["-", "emf:-"],
+        ["link.csv", "a.csv"],
+    ],
+)
+def test_two_outputs_of_one_place_are_refused(targets, tmp_path, monkeypatch):
+    """Else the last one replaces the first, or both are mixed; and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    os.symlink("a.csv", "link.csv")
+    with pytest.raises(ValueError, match="would write to the same place"):
+        ms.scan(b"loss=1", {"loss": "loss=(.)"}).write(*targets)
+    with pytest.raises(ValueError, match="would write to the same place"):
+        ms.follow(iter([b"loss=1"]), {"loss": "loss=(.)"}, sinks=targets)
+    assert os.listdir() == ["link.csv"]
+
+
+def test_outputs_of_services_may_be_alike(tmp_path):
+    """Their options tell them apart."""
+    check_targets(["cloudwatch:A", "cloudwatch:A?dimension=x=y", "emf:cloudwatch-logs:g", "-"])
+
+
+@pytest.mark.parametrize("command", ["scan", "follow", "summary"])
+@pytest.mark.parametrize("source", ["logs", "logs/*.csv", "logs/a.csv"])
+def test_an_output_that_is_a_source_is_refused(command, source, tmp_path):
+    """It would be gone."""
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "a.csv"
+    log.write_text("metric,value\nloss,1\n")
+    given = [] if command == "summary" and source.endswith("a.csv") else ["-m", "loss=loss,(.)"]
+    done = run(command, source, *given, "-o", "logs/../logs/a.csv", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "would replace a source" in done.stderr
+    assert log.read_text() == "metric,value\nloss,1\n"
+    done = run("scan", source, "-m", "loss=loss,(.)", "-o", "logs/b.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_directory_is_filled_by_others(tmp_path):

@@ -385,14 +385,13 @@ class Scan:
             The final report.
 
         Raises:
-            SinkError: an output failed; no file with its name was left or changed.
+            SinkError: an output failed: it is as it was, and so are those behind it. They are
+                closed in their order, when all rows are written.
             ScanUsedError: the scan was used before.
         """
-        from metricsieve.sinks import Sink, check_target, deliver
+        from metricsieve.sinks import check_targets, deliver
 
-        for target in targets:
-            if not isinstance(target, Sink):
-                check_target(target)
+        check_targets(targets)
         self._take("write()")
         deliver(self._batches(), targets, self._schema)
         return self.report

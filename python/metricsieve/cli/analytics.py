@@ -28,7 +28,7 @@ def analytics(
     """
     from metricsieve import results
 
-    targets = outputs(output)
+    targets = outputs(output, given.sources)
     with given.opened() as found:
         table = results.analytics(found.result, period=period, by=by, group=group)
     found.give(table, targets)

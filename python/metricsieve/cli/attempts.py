@@ -33,7 +33,7 @@ def attempts(
     """
     from metricsieve import results
 
-    targets = outputs(output, has_points=True)
+    targets = outputs(output, given.sources, has_points=True)
     with given.opened() as found:
         numbered = results.last_attempt if last_attempt else results.attempts
         table = numbered(found.result, step, None if by is None else names(by))

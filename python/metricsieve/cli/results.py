@@ -18,25 +18,26 @@ MAX_ROWS = 1000  # on a terminal
 _TABLES = ("delta", "duckdb", "sqlite")
 
 
-def outputs(given: list[str] | None, *, has_points: bool = False) -> list[str]:
+def outputs(given: list[str] | None, sources: list[str], *, has_points: bool = False) -> list[str]:
     """Where a table goes: nowhere on a terminal, to a pipe as JSON lines.
 
     Args:
         given: the options.
+        sources: what is read, which no output may replace.
         has_points: whether its rows are points, which may go to every sink.
     """
-    from metricsieve.sinks import check_target
-    from metricsieve.sinks._targets import target_of
+    from metricsieve.sinks import check_targets
+    from metricsieve.sinks._targets import url_of_target
 
     targets = given or ([] if is_terminal(sys.stdout) else ["-"])
     for target in targets:
-        url = target_of(target)
+        url = url_of_target(target)
         if url is not None and url.scheme not in _TABLES and not has_points:
             raise typer.BadParameter(
                 f"{url} takes points, and this table has none: name a file, or duckdb:FILE, "
                 "sqlite:FILE or delta:DIR"
             )
-        check_target(target)
+    check_targets(targets, sources)
     return targets
 
 

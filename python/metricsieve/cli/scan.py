@@ -83,7 +83,7 @@ def scan(
     with exit_codes():
         import metricsieve
         from metricsieve._context import from_args
-        from metricsieve.sinks import check_target, is_directory
+        from metricsieve.sinks import check_targets, is_directory
 
         targets = output or ([] if is_terminal(sys.stdout) else ["-"])
         directory = targets[0] if len(targets) == 1 and is_directory(targets[0]) else None
@@ -95,8 +95,8 @@ def scan(
         reject: ValueError | None = None
         kept: list[pa.RecordBatch] = []
         with collect_warnings(seen):
-            for target in targets if directory is None else ():
-                check_target(target)
+            if directory is None:
+                check_targets(targets, sources)
             presets = preset_definitions(preset or [], sources, normalize, show=not quiet)
             checked = load_definitions(definitions or [], metric or [], presets, sources)
             told: dict[str, Any] = {

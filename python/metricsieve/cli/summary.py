@@ -52,7 +52,7 @@ def summary(
     check_objective(objective, maximize)
     if objective is not None and group is not None:
         raise typer.BadParameter("--objective ranks all jobs, --group takes one")
-    targets = outputs(output)
+    targets = outputs(output, given.sources)
     groups = [*names(by), *["attempt"] * attempts]
     with given.opened() as found:
         points = found.points(attempts=attempts, last_attempt=last_attempt)

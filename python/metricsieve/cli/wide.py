@@ -43,7 +43,7 @@ def wide(
     """
     from metricsieve.results._wide import pivoted
 
-    targets = outputs(output)
+    targets = outputs(output, given.sources)
     groups = [*names(by), *["attempt"] * attempts]
     with given.opened() as found:
         points = found.points(attempts=attempts, step=step)

@@ -28,7 +28,7 @@ from metricsieve.following._outputs import Output, check_outputs, open_outputs
 from metricsieve.following._restart import restore
 from metricsieve.following._state import State
 from metricsieve.following._watches import Watches
-from metricsieve.sinks import is_directory
+from metricsieve.sinks import check_targets, is_directory
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -132,6 +132,7 @@ def follow(
         parts = [sink for sink in listed if is_directory(sink)]
         state = os.path.join(os.fspath(parts[0]), STATE_IN_OUTPUT) if parts else None
     check_outputs(listed, has_state=state is not None)
+    check_targets(listed, sources)
     wrapping, message_key = _scan._envelope(envelope)
     checked, asked_for = _scan.prepare(definitions, context, columns, normalize)
     options: dict[str, Any] = {

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from metricsieve.following._parts import PartsOutput
 from metricsieve.sinks import (
     Sink,
-    check_target,
     is_directory,
     is_url,
     is_written_at_end,
@@ -157,10 +156,10 @@ class AppendOutput:
 
 
 def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
-    """Refuse outputs that cannot work, before anything is opened.
+    """Refuse outputs that a follower cannot have, before anything is opened.
 
     Raises:
-        ValueError: an unknown suffix, or an output that is written whole together with a state.
+        ValueError: an output that is written whole together with a state.
         TypeError: neither a path nor a sink.
     """
     for sink in sinks:
@@ -170,7 +169,6 @@ def check_outputs(sinks: Sequence[Any], *, has_state: bool) -> None:
             continue
         if is_directory(sink):
             continue
-        check_target(sink)
         if has_state and is_written_at_end(sink) and not _is_appended(sink):
             raise ValueError(
                 f"{os.fspath(sink)} is written whole, at the end, so a restart cannot go on "

@@ -4,6 +4,7 @@
 """
 
 from metricsieve.sinks._base import Sink, warn_of
+from metricsieve.sinks._places import check_targets
 from metricsieve.sinks._targets import (
     SUFFIXES,
     Target,
@@ -21,6 +22,7 @@ __all__ = [
     "Sink",
     "Target",
     "check_target",
+    "check_targets",
     "deliver",
     "is_directory",
     "is_url",

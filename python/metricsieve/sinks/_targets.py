@@ -155,9 +155,9 @@ def check_target(target: str | os.PathLike[str]) -> None:
         >>> check_target("points.parquet")
     """
     text = os.fspath(target)
-    if text == "-":
+    if target == "-":
         return
-    url = target_of(text)
+    url = url_of_target(target)
     if url is not None:
         check, _ = _kind(url.scheme)
         if check is not None:
@@ -225,10 +225,10 @@ def open_sink(
         }
         schema = schema.with_metadata(merged)
     text = os.fspath(target)
-    url = None if text == "-" else target_of(text)
+    url = url_of_target(target)
     if url is not None:
         return _kind(url.scheme)[1](url, schema)
-    module, name = _SUFFIXES[".jsonl" if text == "-" else Path(text).suffix.lower()]
+    module, name = _SUFFIXES[".jsonl" if target == "-" else Path(text).suffix.lower()]
     kind = getattr(importlib.import_module(f"metricsieve.sinks.{module}"), name)
     return cast(Sink, kind(text, schema))
 
@@ -255,7 +255,17 @@ def is_url(target: object) -> bool:
         >>> is_url("cloudwatch:"), is_url("points.csv")
         (True, False)
     """
-    return isinstance(target, str) and target != "-" and target_of(target) is not None
+    return url_of_target(target) is not None
+
+
+def url_of_target(target: object) -> Target | None:
+    """What `target_of` says of a text; a `Path` is one, whatever it looks like.
+
+    Example:
+        >>> url_of_target(Path("emf:a.csv")), url_of_target("emf:a.csv").scheme
+        (None, 'emf')
+    """
+    return target_of(target) if isinstance(target, str) and target != "-" else None
 
 
 def is_written_at_end(target: str | os.PathLike[str]) -> bool:
@@ -265,10 +275,9 @@ def is_written_at_end(target: str | os.PathLike[str]) -> bool:
         >>> [is_written_at_end(one) for one in ("points.csv", "influx:a.lp", "cloudwatch:", "-")]
         [True, True, False, False]
     """
-    text = os.fspath(target)
-    url = None if text == "-" else target_of(text)
+    url = url_of_target(target)
     if url is None:
-        return text != "-" and not is_directory(text)
+        return target != "-" and not is_directory(target)
     on_stdout = url.rest == "-" and url.scheme in _AT_ONCE_ON_STDOUT
     to_a_service = url.scheme == "emf" and url.rest.startswith("cloudwatch-logs:")
     return url.scheme in _AT_END and not on_stdout and not to_a_service
@@ -279,10 +288,11 @@ def deliver(
     targets: Sequence[str | os.PathLike[str] | Sink],
     schema: pa.Schema,
 ) -> None:
-    """Write batches to several sinks, each as a whole, or to none where one fails.
+    """Write batches to several sinks, each as a whole.
 
     Raises:
-        SinkError: an output failed; no file with its name was left or changed.
+        SinkError: an output failed: it is as it was, and so are those behind it. They are closed in
+            their order, when all rows are written.
     """
     sinks: list[Sink] = []
     try:
