@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+import warnings
 from collections import Counter
 
 import metricsieve as ms
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metricsieve.datasets import MANIFEST
-from metricsieve.exceptions import SourceWarning, StateError
+from metricsieve.exceptions import MetricsieveWarning, SourceWarning, StateError
 from program import PROGRAM, run
 
 KILLS = int(os.environ.get("METRICSIEVE_DATASET_KILLS", "5"))
@@ -324,6 +325,32 @@ def test_a_source_that_fails_is_read_again(tmp_path):
     (logs / "001.log.gz").write_bytes(whole)
     ms.write_dataset(logs, LOSS, out, part_rows=4, resume=True)
     assert rows(out) == expected(logs)
+
+
+def test_who_reads_a_dataset_is_told_what_it_lacks(tmp_path):
+    """A run that was interrupted, a part that is gone, a source that failed."""
+    logs, out = make_logs(tmp_path / "logs", [3, 200_000]), tmp_path / "points"
+    ms.write_dataset(logs, LOSS, out, part_rows=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ms.summary(out, by=())["count"].to_pylist() == [200_003]
+    manifest = (out / MANIFEST).read_bytes()
+    (out / MANIFEST).unlink()
+    with pytest.warns(MetricsieveWarning, match="has not come to its end; scan with --resume"):
+        ms.summary(out)
+    done = run("summary", out, "--strict")
+    assert (done.returncode, "has not come to its end" in done.stderr) == (1, True)
+    (out / MANIFEST).write_bytes(manifest)
+    (out / min(parts(out))).unlink()
+    with pytest.warns(MetricsieveWarning, match="not those of its manifest"):
+        ms.summary(out)
+    shutil.rmtree(out)
+    whole = (logs / "001.log.gz").read_bytes()
+    (logs / "001.log.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(SourceWarning):
+        ms.write_dataset(logs, LOSS, out)
+    with pytest.warns(MetricsieveWarning, match="not read to their end"):
+        ms.summary(out)
 
 
 def test_one_run_at_a_time(tmp_path):

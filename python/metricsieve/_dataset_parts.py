@@ -136,6 +136,23 @@ def list_parts(directory: str, definitions: str) -> list[Part]:
     return found
 
 
+def unfinished(directory: str) -> str | None:
+    """What a dataset lacks, if the directory is one that lacks anything: a sentence."""
+    there = {name for name in os.listdir(directory) if _NAME.fullmatch(name)}
+    if not there:
+        return None
+    try:
+        with open(os.path.join(directory, MANIFEST), encoding="utf-8") as file:
+            listed = {one["name"]: one["complete"] for one in json.load(file)["parts"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return "the run that fills it has not come to its end; scan with --resume goes on"
+    if listed.keys() != there:
+        return "its parts are not those of its manifest; scan with --resume writes what is missing"
+    if not all(listed.values()):
+        return "some sources were not read to their end; scan with --resume reads them again"
+    return None
+
+
 def _read(directory: str, name: str, definitions: str) -> Part:
     import pyarrow.parquet as pq
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metricsieve._context import STEPS
+from metricsieve._dataset_parts import unfinished
 from metricsieve._json_floats import NO_NUMBERS
 from metricsieve._text import visible
-from metricsieve.exceptions import SourceError
+from metricsieve.exceptions import MetricsieveWarning, SourceError
 
 Reader = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
@@ -116,6 +118,9 @@ def _open_parts(path: str) -> tuple[pa.Schema, Reader]:
     parts = list(_parts(path))
     if not parts:
         raise FileNotFoundError(errno.ENOENT, "no .parquet file in the directory", path)
+    missing = unfinished(path)
+    if missing is not None:
+        warnings.warn(f"{visible(path)}: {missing}", MetricsieveWarning, stacklevel=2)
     with _errors(parts[0]):
         schema, _ = _open_parquet(parts[0])
 
