@@ -48,6 +48,8 @@ def test_a_result_without_points_is_one(tmp_path):
     [
         ("a.csv", "metric,value,x,x\na,1,2,3\n", "2 columns are called 'x'"),
         ("a.jsonl", "[" * 100_000 + "\n", "line 1"),
+        ("a.jsonl", '{"metric": "a", "value": true}\n', "line 1: true is no number"),
+        ("a.jsonl", '{"metric": "a", "value": "1_000"}\n', 'line 1: "1_000" is no number'),
     ],
 )
 def test_columns_and_lines_that_cannot_be_read_are_told(name, content, why, tmp_path):

@@ -322,12 +322,18 @@ def _json_kinds(cell: object, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _json_column(cells: list[Any], kind: Any) -> Any:
     if pa.types.is_floating(kind):
-        return pa.array([None if cell is None else float(cell) for cell in cells], kind)
+        return pa.array([_number(cell) for cell in cells], kind)
     if pa.types.is_timestamp(kind):
         return pa.array(cells, pa.string()).cast(kind)
     if pa.types.is_string(kind):
         cells = [c if c is None or isinstance(c, str) else json.dumps(c) for c in cells]
     return pa.array(cells, kind)
+
+
+def _number(cell: Any) -> float | None:
+    if isinstance(cell, bool) or (isinstance(cell, str) and cell not in NO_NUMBERS):
+        raise ValueError(f"{json.dumps(cell)} is no number")
+    return None if cell is None else float(cell)
 
 
 _NO_ROWS = ("metric", "value")
