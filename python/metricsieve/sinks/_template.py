@@ -28,7 +28,7 @@ class Template:
         what: what the template is of, for the message.
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: there is no such column, or a brace stands alone.
 
     Example:
         >>> template = Template("{job}/{phase}", ["source", "phase"], "run")
@@ -40,6 +40,8 @@ class Template:
 
     def __init__(self, text: str, columns: Sequence[str], what: str) -> None:
         self._pieces = _FIELD.split(text)  # texts and names in turn
+        if any(brace in piece for piece in self._pieces[::2] for brace in "{}"):
+            raise ValueError(f"{what} {text!r}: a brace stands alone, a column is {{job}}")
         for name in self._pieces[1::2]:
             if name not in columns and not (name == "job" and "source" in columns):
                 known = ", ".join(columns)
