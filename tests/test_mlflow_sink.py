@@ -10,7 +10,7 @@ import pytest
 from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-from tracked import START, table, write_points
+from tracked import EPOCH, LOSSES, METRICS, START, digits, follow_twice, table, write_points
 
 # MLflow's and SQLAlchemy's own.
 pytestmark = [
@@ -115,16 +115,55 @@ def test_nan_and_infinities_and_points_without_a_time(store):
 
 
 def test_names_that_mlflow_does_not_take_are_changed_and_told(store):
-    """Two of them stay two."""
-    rows = [(name, 1.0, START, 'it\'s "a" %', 0) for name in ("acc%", "acc#", "ok:/ -._")]
+    """Each to one of its own, whichever comes first and whichever others there are."""
+    rows = [(name, 1.0, START, 'it\'s "a" %', 0) for name in ("acc%", "acc#", "acc_", "ok:/ -._")]
+    assert write_points(f"mlflow:{store}", table(rows[2:])).notes == []
     sink = write_points(f"mlflow:{store}", table(rows))
+    changed = [f"acc__{digits(name)}" for name in ("acc%", "acc#")]
     assert read(store) == {
-        'it\'s "a" %': {key: [(0, millis(START), "1.0")] for key in ("acc_", "acc__2", "ok:/ -._")}
+        'it\'s "a" %': {key: [(0, millis(START), "1.0")] for key in (*changed, "acc_", "ok:/ -._")}
     }
     assert sink.notes == [
-        "MLflow: 2 names changed, it does not take them as they are: acc% is acc_"
+        f"MLflow: 2 names changed, it does not take them as they are: acc% is {changed[0]}"
     ]
-    assert write_points(f"mlflow:{store}", table(rows)).logged == 0
+    assert write_points(f"mlflow:{store}", table(rows[::-1])).logged == 0
+
+
+def test_names_that_are_no_path_are_changed_too(store):
+    """MLflow may keep a metric in a file of its name."""
+    odd = ["val/", "/loss", "a//b", "..", "../x", "...", ".", "a/./b", "x" * 251, "a\nb"]
+    rows = [(name, float(n), START, "a", 0) for n, name in enumerate(odd)]
+    write_points(f"mlflow:{store}", table(rows))
+    found = {key[-9:]: points for key, points in read(store)["a"].items()}
+    assert found == {
+        f"_{digits(name)}": [(0, millis(START), repr(value))] for name, value, *_ in rows
+    }
+
+
+def test_points_without_a_time_are_known_whatever_came_before_them(store):
+    """The time that they borrow depends on other points."""
+    rows = [
+        ("loss", 1.0, START, "a", 1),
+        ("acc", 0.5, START + timedelta(seconds=5), "a", 1),
+        ("loss", 2.0, None, "a", 2),
+    ]
+    write_points(f"mlflow:{store}", table([rows[0], rows[2]]))
+    assert write_points(f"mlflow:{store}", table(rows)).logged == 1
+    at = millis(START)
+    told = {"loss": [(1, at, "1.0"), (2, at, "2.0")], "acc": [(1, at + 5000, "0.5")]}
+    assert read(store) == {"a": told}
+
+
+def test_points_of_before_1970_are_left_out_and_counted(store):
+    """MLflow refuses them, and with them others of their request."""
+    rows = [("loss", float(n), START, "a", n) for n in range(1_500)]
+    rows[700] = ("loss", 700.0, EPOCH - timedelta(microseconds=1), "a", 700)
+    rows[701] = ("loss", 701.0, None, "a", 701)
+    sink = write_points(f"mlflow:{store}", table(rows))
+    told = [(n, millis(START), repr(float(n))) for n in range(1_500) if n != 700]
+    told[700] = (701, 0, "701.0")
+    assert read(store) == {"a": {"loss": told}}
+    assert sink.notes == ["MLflow: 1 points are of before 1970 and were left out"]
 
 
 def test_the_points_of_a_real_log_are_all_there(store):
@@ -152,6 +191,20 @@ def test_follow_logs_at_each_commit_and_goes_on_after_a_restart(store, tmp_path)
         assert done.returncode == 0, done.stderr
     assert run(*arguments, "--state", str(tmp_path / "other")).returncode == 0
     assert read(store)["mine"]["loss"] == [(n, 0, repr(float(n))) for n in range(10)]
+
+
+def test_a_follower_without_steps_goes_on_behind_what_there_is(store, tmp_path):
+    """Points that equal earlier ones are others; written again as a whole they are known."""
+    log = tmp_path / "a.log"
+    output = f"mlflow:{store}?run=mine"
+    follow_twice(log, output, tmp_path / "state")
+    at = millis(START)
+    told = {"loss": [(n, at, repr(float(value))) for n, value in enumerate(LOSSES)]}
+    told["%"] = [(n, at, "7.0") for n in range(2)]
+    assert ms.scan(str(log), METRICS).write(output).points == 7
+    found = read(store)["mine"]
+    found["%"] = found.pop(f"__{digits('%')}")
+    assert found == told
 
 
 def test_a_store_that_cannot_be_used_is_a_sink_error(monkeypatch):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metricsieve.sinks._names import Names
 from metricsieve.sinks._runs import Runs
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
@@ -120,3 +121,48 @@ def test_a_column_that_does_not_exist_is_refused():
     for options in ({"run": "{hots}"}, {"tag": "{metrik}"}, {"step": "stepp"}):
         with pytest.raises(ValueError, match="there is no column"):
             Runs(schema(pa.int64()), **options)
+
+
+def test_an_unclosed_brace_is_refused():
+    """It would make one run of all."""
+    for options in ({"run": "{job"}, {"run": "job}"}, {"tag": "{metric}/{phase"}):
+        with pytest.raises(ValueError, match="a brace stands alone"):
+            Runs(schema(pa.int64()), **options)
+
+
+def test_a_column_of_texts_is_the_step_axis_only_where_it_is_named():
+    """Then the error offers those that can be."""
+    texts = schema(pa.string())
+    assert Runs(texts).step is None
+    told = texts.with_metadata({"metricsieve.step": "step"})
+    assert Runs(told.append(pa.field("round", pa.uint32()))).step == "round"
+    assert Runs(schema(pa.float64())).step == "step"
+    with pytest.raises(ValueError, match=r"'step' holds no numbers.*\(line\).*-c"):
+        Runs(texts.append(pa.field("line", pa.uint64())), step="step")
+
+
+def test_points_are_numbered_behind_those_that_a_tracker_has():
+    """Each metric behind its own last one, by the tracker's name; with a step column not at all."""
+    for step in (None, "step"):
+        runs = Runs(schema(step and pa.int64()), names=Names(str.upper))
+        runs.go_on("a.log", {"LOSS": 4}, 7)
+        for start in (0, 2):
+            rows = [("loss", start), ("acc", start), ("loss", start + 1), ("acc", start + 1)]
+            given = {"metric": [metric for metric, _ in rows], "value": [0.5] * 4}
+            given |= {"timestamp": [None] * 4, "source": ["a.log"] * 4}
+            given |= {"job": [None] * 4, "phase": [None] * 4}
+            given |= {} if step is None else {"step": [number for _, number in rows]}
+            arrays = [
+                pa.array(cells, schema(step and pa.int64()).field(name).type)
+                for name, cells in given.items()
+            ]
+            runs.add(pa.record_batch(arrays, names=list(given)))
+            ((run, points),) = runs.take()
+            found = sorted((name, number, at) for name, number, at, _ in runs.dated(run, points))
+            behind = 0 if step else 5
+            assert found == [
+                ("ACC", start, 7),
+                ("ACC", start + 1, 7),
+                ("LOSS", start + behind, 7),
+                ("LOSS", start + 1 + behind, 7),
+            ]

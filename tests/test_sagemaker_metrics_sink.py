@@ -5,8 +5,9 @@ import math
 import time
 from datetime import UTC, datetime, timedelta
 
+import metricsieve as ms
 import pytest
-from metricsieve.exceptions import SinkError
+from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from test_tensorboard_sink import table
 
@@ -123,6 +124,27 @@ def test_what_is_refused_for_good_is_an_error(service):
     with pytest.raises(SinkError, match="sagemaker-metrics:"):
         write([("loss", 1.0, NOW, "a", 3)])
     assert wire.requests == 1
+
+
+def test_a_follower_with_a_state_needs_a_step(service, tmp_path):
+    """A restart would number other points from 0 again; it is said before anything is read."""
+    wire = Wire(service)
+    log = tmp_path / "a.log"
+    log.write_text("loss=1\nstep 7 loss=2\n")
+    url = "sagemaker-metrics:?component=mine&undated=now"
+
+    def follow(url, **options):
+        definitions = {"loss": r"loss=(\d)"}
+        ms.follow(str(log), definitions, sinks=[url], until=0.1, poll=0.05, **options).run()
+
+    with pytest.raises(ValueError, match=r"^sagemaker-metrics: .*-c \(context=\).*step=line"):
+        follow(url, state=tmp_path / "state")
+    assert wire.requests == 0
+    follow(url)
+    follow(f"{url}&step=line", state=tmp_path / "line")
+    with pytest.warns(SinkWarning, match="1 points have no step"):
+        follow(url, state=tmp_path / "step", context={"step": r"step (\d)"})
+    assert [step for _, _, step, *_ in wire.points] == [0, 1, 1, 2, 7]
 
 
 @pytest.mark.parametrize("url", ["sagemaker-metrics:x", "sagemaker-metrics:?undated=x"])

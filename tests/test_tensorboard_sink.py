@@ -5,6 +5,7 @@ import os
 import struct
 
 import metricsieve as ms
+import numpy
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from metricsieve.exceptions import SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-from tracked import ROWS, START, expected_runs, table, write_points
+from tracked import (
+    LOSSES,
+    METRICS,
+    ROWS,
+    START,
+    expected_runs,
+    follow_twice,
+    table,
+    write_points,
+)
 
 
 def single(value):
@@ -132,6 +142,53 @@ def test_follow_writes_for_those_who_watch(tmp_path):
         assert done.returncode == 0, done.stderr
     found = [(step, value) for step, _, value in read(runs)["mine"]["loss"]]
     assert found == [(n, repr(float(n))) for n in range(10)]
+
+
+def test_a_follower_without_steps_goes_on_behind_what_there_is(tmp_path):
+    """Also of a file that a crash has cut; a whole write of the run replaces all of it."""
+    log, runs = tmp_path / "a.log", tmp_path / "runs"
+    output = f"tensorboard:{runs}?run=mine"
+    follow_twice(log, output, tmp_path / "state")
+    at = START.timestamp()
+    told = {"loss": [(n, at, repr(float(value))) for n, value in enumerate(LOSSES)]}
+    told["%"] = [(n, at, "7.0") for n in range(2)]
+    assert read(runs)["mine"] == told
+    first, second = sorted((runs / "mine").iterdir())
+    whole = second.read_bytes()
+    for content, step in ((whole[:-1], 4), (whole + b"\xff" * 12, 5)):
+        second.write_bytes(content)
+        sink = open_sink(output, ms.scan(b"", METRICS).schema)
+        for batch in ms.scan(b"loss=9", METRICS):
+            sink.write(batch)
+        sink.flush()
+        sink.close()
+        (newest,) = set((runs / "mine").iterdir()) - {first, second}
+        assert newest.name == second.name[:-1] + "2"
+        assert read(runs)["mine"]["loss"][-1] == (step, at, "9.0")
+        newest.unlink()
+    second.rename(f"{second}"[:-1] + "7")
+    sink = open_sink(output, ms.scan(b"", METRICS).schema)
+    for batch in ms.scan(b"loss=9", METRICS):
+        sink.write(batch)
+    sink.flush()
+    sink.abort()
+    assert sorted(one.name[-1] for one in (runs / "mine").iterdir()) == ["0", "7", "8"]
+    assert ms.scan(str(log), METRICS).write(output).points == 7
+    assert read(runs)["mine"] == told
+    assert len(os.listdir(runs / "mine")) == 1
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_values_near_the_largest_float32_are_rounded_to_it(tmp_path):
+    """As numpy does; what rounds beyond it is infinite."""
+    bound = 2.0**128 - 2.0**103
+    values = [3.4028235e38, -3.4028235e38, math.nextafter(bound, 0), bound, -bound, 3.40282e38]
+    write_points(
+        f"tensorboard:{tmp_path}",
+        table([("loss", value, START, "a", n) for n, value in enumerate(values)]),
+    )
+    found = [float(value) for *_, value in read(tmp_path)["a"]["loss"]]
+    assert found == [float(numpy.float32(value)) for value in values]
 
 
 def test_what_makes_no_sense_says_what_does(tmp_path):

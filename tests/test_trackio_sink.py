@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import metricsieve as ms
 import pytest
@@ -14,12 +14,21 @@ from hypothesis import strategies as st
 from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
-from tracked import ROWS, START, expected_runs, table, write_points
+from tracked import (
+    EPOCH,
+    LOSSES,
+    METRICS,
+    ROWS,
+    START,
+    expected_runs,
+    follow_twice,
+    table,
+    write_points,
+)
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("trackio") is None, reason="trackio is not installed"
 )
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,8 +139,9 @@ def test_points_that_differ_in_their_times_alone_are_two(project):
 
 
 def test_names_of_trackio_are_changed_and_told(project):
-    """As `trackio.log` changes them."""
+    """Each to the same one, whichever others there are."""
     rows = [(name, 1.0, START, "a", 0) for name in ("step", "__step", "train/loss é")]
+    write_points(f"trackio:{project}", table(rows[1:]))
     sink = write_points(f"trackio:{project}", table(rows))
     point = [(0, START, "1.0")]
     assert read(project) == {"a": {"__step": point, "____step": point, "train/loss é": point}}
@@ -153,6 +163,17 @@ def test_follow_logs_at_each_commit_and_goes_on_after_a_restart(project, tmp_pat
         assert done.returncode == 0, done.stderr
     assert run(*arguments, "--state", str(tmp_path / "other")).returncode == 0
     assert read(project)["mine"]["loss"] == [(n, EPOCH, repr(float(n))) for n in range(10)]
+
+
+def test_a_follower_without_steps_goes_on_behind_what_there_is(project, tmp_path):
+    """Points that equal earlier ones are others; written again as a whole they are known."""
+    log = tmp_path / "a.log"
+    output = f"trackio:{project}?run=mine"
+    follow_twice(log, output, tmp_path / "state")
+    assert ms.scan(str(log), METRICS).write(output).points == 7
+    told = {"loss": [(n, START, repr(float(value))) for n, value in enumerate(LOSSES)]}
+    told["%"] = [(n, START, "7.0") for n in range(2)]
+    assert read(project)["mine"] == told
 
 
 def test_a_file_that_is_no_database_is_a_sink_error(project, home):

@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import metricsieve as ms
@@ -18,10 +18,19 @@ from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
 from servers import FaultServer
-from tracked import ROWS, START, expected_runs, table, write_points
+from tracked import (
+    EPOCH,
+    LOSSES,
+    ROWS,
+    START,
+    digits,
+    expected_runs,
+    follow_twice,
+    table,
+    write_points,
+)
 
 wandb_util = pytest.importorskip("wandb.util")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def inspect(file):
@@ -200,12 +209,13 @@ def test_times_of_a_step_names_of_wandb_and_steps_below_0(tmp_path):
     ]
     sink = write_points(f"wandb:{tmp_path}", table(rows))
     at = micros(START) + 9_000_000
+    changed = f"metric_step_{digits('_step')}"
     assert read(tmp_path)[0] == {
-        "a": {0: (at, {"metric_step": "1.0", "metric_step_2": "2.0", "loss": "3.0"})},
+        "a": {0: (at, {changed: "1.0", "metric_step": "2.0", "loss": "3.0"})},
         "b/\u00e9": {2: (0, {"_own": "nan"})},
     }
     assert sink.notes == [
-        "W&B: 2 names changed, it does not take them as they are: _step is metric_step",
+        f"W&B: 1 name changed, it does not take them as they are: _step is {changed}",
         "W&B: 1 points have a step below 0 and were left out",
         "W&B: 1 points have the time of the last one of their step, as a row has one",
     ]
@@ -257,6 +267,26 @@ def test_follow_writes_at_each_commit_and_goes_on_after_a_restart(tmp_path, has_
     assert found == told
 
 
+def test_a_follower_goes_on_with_the_last_time_and_the_same_names(tmp_path):
+    """Also where the other metric of a name comes after the restart alone."""
+    log, runs = tmp_path / "a.log", tmp_path / "runs"
+    follow_twice(log, f"wandb:{runs}?run=mine", tmp_path / "state")
+    told = {n: {"loss": repr(float(value))} for n, value in enumerate(LOSSES)}
+    for n in range(2):
+        told[n]["%"] = "7.0"
+    assert read(runs)[0]["mine"] == {n: (micros(START), row) for n, row in told.items()}
+    own = table([("metric_step", 1.0, START, "a", 0), ("_step", 2.0, None, "a", 1)])
+    for start in range(2):
+        sink = open_sink(f"wandb:{runs}", own.schema)
+        sink.write(own.slice(start, 1).to_batches()[0])
+        sink.flush()
+        sink.close()
+    assert read(runs)[0]["a"] == {
+        0: (micros(START), {"metric_step": "1.0"}),
+        1: (micros(START), {f"metric_step_{digits('_step')}": "2.0"}),
+    }
+
+
 def test_a_follower_does_not_go_on_with_a_damaged_file(tmp_path):
     """It says what to do, and leaves the file."""
     points = table([("loss", float(n), START, "a", n) for n in range(9)])
@@ -284,6 +314,9 @@ def test_what_makes_no_sense_says_what_does(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             open_sink(url, scan.schema)
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="a part of the path is a file"):
+        open_sink(f"wandb:{tmp_path / 'file'}", scan.schema)
 
 
 def test_points_without_a_step_are_left_out_and_counted(tmp_path):

@@ -1,11 +1,14 @@
 """What the tests of trackers share: points, and in plain Python the rules for their runs."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from hypothesis import strategies as st
 from metricsieve.sinks import open_sink
+from program import run
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START = datetime(2026, 11, 25, 10, tzinfo=UTC)
 INT64 = pa.int64()
 ROWS = st.tuples(
@@ -36,6 +39,31 @@ def write_points(target, points):
         sink.write(batch)
     sink.close()
     return sink
+
+
+METRICS = {"loss": r"loss=(\d)", "%": r"pct=(\d)"}
+LOSSES = [1, 2, 1, 2, 5]
+
+
+def follow_twice(log, output, state):
+    """Follow a log of `METRICS` in two processes: `LOSSES`, and of "%" a 7 in each part.
+
+    The first point is at START; the others have no time, and nothing has a step.
+    """
+    arguments = ["follow", str(log), "-o", output, "--state", str(state)]
+    arguments += ["--until-idle", "0.2", "--poll", "0.05", "--commit-every", "0"]
+    arguments += [one for pair in METRICS.items() for one in ("-m", "=".join(pair))]
+    first = f"{START.isoformat()} algo-1 loss=1\nloss=2\npct=7\n"
+    for text in (first, "loss=1\nloss=2\nloss=5\npct=7\n"):
+        with open(log, "a") as file:
+            file.write(text)
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+
+
+def digits(tag):
+    """What a changed name ends in."""
+    return hashlib.sha256(tag.encode()).hexdigest()[:8]
 
 
 def expected_runs(rows):

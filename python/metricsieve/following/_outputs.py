@@ -187,6 +187,7 @@ def open_outputs(
     """Open every output; none stays open when one fails.
 
     Raises:
+        ValueError: an output cannot go on after a restart, and there is a state.
         SinkError: an output cannot be opened.
         StateError: an output is another process's, or not as the state knows it.
     """
@@ -202,11 +203,14 @@ def open_outputs(
 
 
 def _open(sink: Any, schema: pa.Schema, definitions: str, state: State | None) -> Output:
-    if not isinstance(sink, (str, os.PathLike)):
-        return SinkOutput(sink)
-    text = os.fspath(sink)
-    if is_directory(sink):
+    text = os.fspath(sink) if isinstance(sink, (str, os.PathLike)) else None
+    if text is not None and is_directory(sink):
         return PartsOutput(text, schema, definitions)
-    if _is_appended(text):
+    if text is not None and _is_appended(text):
         return AppendOutput(text, schema, state)
-    return SinkOutput(open_sink(text, schema), buffered=text != "-" and not is_url(text))
+    opened = sink if text is None else open_sink(text, schema)
+    reason = getattr(opened, "cannot_go_on", None)
+    if state is not None and reason is not None:
+        opened.abort()
+        raise ValueError(f"{getattr(opened, 'path', type(opened).__name__)} {reason}")
+    return SinkOutput(opened, buffered=text not in (None, "-") and not is_url(text))

@@ -102,7 +102,10 @@ def make_directory(path: str, mode: int = 0o777) -> None:
     while not os.path.isdir(above):
         above = os.path.dirname(above)
         made.append(above)
-    os.makedirs(path, mode, exist_ok=True)
+    try:
+        os.makedirs(path, mode, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
     for directory in made:
         sync_directory(directory)
 

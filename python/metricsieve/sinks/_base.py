@@ -22,7 +22,8 @@ class Sink(Protocol):
     A sink may have more. `flush()` sends everything that it took, and returns when that was
     accepted: a follower calls it before it notes what it has read. `guarantee` says in words how
     often a row arrives. `notes` lists what it had to do with some rows, such as those without a
-    time: each becomes a `SinkWarning` at the end.
+    time: each becomes a `SinkWarning` at the end. `cannot_go_on` says why a follower that keeps a
+    state is refused, or is None.
 
     Example:
         >>> class Count:

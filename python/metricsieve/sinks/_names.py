@@ -1,11 +1,13 @@
 """Names that a tracker takes, another one for each tag.
 
 Principal type: `Names`. Trackers refuse characters or keep names for themselves; what is changed
-is told, and two metrics stay two.
+is told. A name depends on its tag alone: two metrics stay two, and each stays the same one in every
+run and after every restart.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 
@@ -13,33 +15,24 @@ class Names:
     """Tags, and what they are called.
 
     Args:
-        fit: makes a name that the tracker takes of a tag.
-        longest: characters of a name; at least nine.
+        name: makes the name that the tracker takes of a tag, another one for each; see `marked`.
 
     Example:
-        >>> names = Names(lambda tag: tag.replace("%", "_"), 250)
-        >>> names["acc%"], names["acc_"], names["acc%"]
-        ('acc_', 'acc__2', 'acc_')
+        >>> names = Names(lambda tag: marked(tag, tag.replace("%", "_"), 250))
+        >>> names["acc%"], names["acc_"]
+        ('acc__0a78af42', 'acc_')
         >>> names.notes
-        ['2 names changed, it does not take them as they are: acc% is acc_']
+        ['1 name changed, it does not take them as they are: acc% is acc__0a78af42']
     """
 
-    def __init__(self, fit: Callable[[str], str], longest: int) -> None:
-        self._fit = fit
-        self._longest = longest
+    def __init__(self, name: Callable[[str], str]) -> None:
+        self._name = name
         self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
 
     def __getitem__(self, tag: str) -> str:
         """The tag's name."""
         if tag not in self._names:
-            name = base = self._fit(tag)[: self._longest]
-            number = 1
-            while name in self._taken:
-                number += 1
-                name = f"{base[: self._longest - 8]}_{number}"
-            self._names[tag] = name
-            self._taken.add(name)
+            self._names[tag] = self._name(tag)
         return self._names[tag]
 
     @property
@@ -51,3 +44,21 @@ class Names:
         old, new = renamed[0]
         count = f"{len(renamed)} name{'' if len(renamed) == 1 else 's'}"
         return [f"{count} changed, it does not take them as they are: {old} is {new}"]
+
+
+def marked(tag: str, fitted: str, longest: int) -> str:
+    """The fitted tag; where it is not the tag itself, with the first digits of the tag's SHA-256.
+
+    Args:
+        tag: as it is.
+        fitted: what the tracker takes of it, of any length.
+        longest: characters of a name; more than nine.
+
+    Example:
+        >>> marked("acc", "acc", 250), marked("acc%", "acc_", 250)
+        ('acc', 'acc__0a78af42')
+    """
+    if fitted == tag and len(tag) <= longest:
+        return tag
+    digits = hashlib.sha256(tag.encode()).hexdigest()[:8]
+    return f"{fitted[: longest - len(digits) - 1]}_{digits}"

@@ -6,12 +6,13 @@ what it gives. Trackers know runs, metrics and whole steps; a template says what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from metricsieve._context import step_column
+from metricsieve._context import STEPS
 from metricsieve.results._rows import row_numbers
 from metricsieve.sinks._cells import plain
+from metricsieve.sinks._names import Names
 from metricsieve.sinks._template import Labels, Template
 
 if TYPE_CHECKING:
@@ -91,15 +92,18 @@ class Runs:
     Rules: the step is that of the step column, of which the schema's metadata tells, else the first
     of `_context.STEPS`; one of float64 is counted in thousandths, since steps are whole. Without
     a step
-    column the step is the number of the point among those of its tag in its run, from 0. A row
-    with a null in the step column has no step and is left out. Of points with one run, tag and step
-    the last one counts, as after a restart. Points without a value are left out.
+    column the step is the number of the point among those of its tag in its run, from 0, or of a
+    follower behind those that the tracker has (`go_on`): a number says nothing of where a point
+    stood in the log, so a point that came after a restart is a new one. A row with a null in the
+    step column has no step and is left out. Of points with one run, tag and step the last one
+    counts, as after a restart. Points without a value are left out.
 
     Args:
         schema: of the batches.
         step: the step column; None for the usual one.
         run: template of the run's name.
         tag: template of the tag.
+        names: what the tracker calls a tag, for `dated`; None if as it is.
 
     Raises:
         ValueError: a column does not exist.
@@ -112,15 +116,18 @@ class Runs:
         step: str | None = None,
         run: str | None = None,
         tag: str = "{metric}",
+        names: Names | None = None,
     ) -> None:
         self.step = step_axis(schema, step)
         has_origin = {"job", "source"} & set(schema.names)
         named = Template(run or ("{job}" if has_origin else "points"), schema.names, "run")
         self._runs = Labels(named)
         self._tags = Labels(Template(tag, schema.names, "tag"))
+        self._names = names
         self._held: list[pa.RecordBatch] = []
         self._numbers: dict[tuple[int, int], int] = {}
         self._times: dict[str, int] = {}
+        self._behind: dict[str, Mapping[str, int]] = {}
         self.without_step = self.doubled = 0
         self._is_fractional = self.step is not None and is_floating(schema, self.step)
 
@@ -211,16 +218,33 @@ class Runs:
         steps = pc.add(rows, before).take(pc.sort_indices(order))
         return points.set_column(points.schema.get_field_index(_STEP), _STEP, steps)
 
-    def dated(self, run: str, points: Iterable[RunPoint]) -> Iterator[tuple[RunPoint, int]]:
-        """Points of a run with times in microseconds, for trackers that want one of each.
+    def go_on(self, run: str, last: Mapping[str, int], micros: int | None) -> None:
+        """Go on with what a tracker has of a run, for a follower.
+
+        Args:
+            run: its name.
+            last: the last step of each name; without a step column points are numbered behind it.
+            micros: the last time, which a point has that comes without one.
+        """
+        if self.step is None:
+            self._behind[run] = {name: step + 1 for name, step in last.items()}
+        if micros is not None:
+            self._times[run] = micros
+
+    def dated(
+        self, run: str, points: Iterable[RunPoint]
+    ) -> Iterator[tuple[str, int, int, RunPoint]]:
+        """Points of a run with their names, steps and times in microseconds, as trackers want them.
 
         A point without a time has that of the point before it in its run, also of those that were
-        dated earlier, or 1970.
+        dated earlier or that the tracker had (`go_on`), or 1970.
         """
+        names, behind = self._names, self._behind.get(run, {})
         for point in points:
             if point.micros is not None:
                 self._times[run] = point.micros
-            yield point, self._times.get(run, 0)
+            name = point.tag if names is None else names[point.tag]
+            yield name, point.step + behind.get(name, 0), self._times.get(run, 0), point
 
     @property
     def notes(self) -> list[str]:
@@ -261,23 +285,33 @@ def is_floating(schema: pa.Schema, column: str) -> bool:
     return pa.types.is_floating(schema.field(column).type)
 
 
+def _is_numeric(schema: pa.Schema, column: str) -> bool:
+    import pyarrow as pa
+
+    return is_floating(schema, column) or pa.types.is_integer(schema.field(column).type)
+
+
 def step_axis(schema: pa.Schema, named: str | None) -> str | None:
     """The step axis: the one that is named, that of the metadata, or the first usual one.
 
-    Raises:
-        ValueError: there is no such column, or it holds no numbers.
-    """
-    import pyarrow as pa
+    A text that is called like one, such as the label of a group, is none unless it is named.
 
-    told = (schema.metadata or {}).get(b"metricsieve.step", b"").decode() or None
-    found = named or told or step_column(schema.names)
-    if found is None:
-        return None
-    if found not in schema.names:
-        if named is None:
-            return None  # its column was not asked for
-        raise ValueError(f"there is no column {found!r}, only {', '.join(schema.names)}")
-    kind = schema.field(found).type
-    if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
-        raise ValueError(f"the column {found!r} holds no numbers and cannot be a step")
-    return found
+    Raises:
+        ValueError: the column that is named does not exist, or holds no numbers.
+    """
+    if named is not None and named not in schema.names:
+        raise ValueError(f"there is no column {named!r}, only {', '.join(schema.names)}")
+    if named is not None and not _is_numeric(schema, named):
+        numbers = [one for one in schema.names if one != "value" and _is_numeric(schema, one)]
+        offered = f"name one that does ({', '.join(numbers)}), or " if numbers else ""
+        raise ValueError(
+            f"the column {named!r} holds no numbers and cannot be a step: {offered}capture one by "
+            f"-c (context=), such as -c 'iteration=step (\\d+)'"
+        )
+    if named is not None:
+        return named
+    told = (schema.metadata or {}).get(b"metricsieve.step", b"").decode()
+    for column in (told, *STEPS):
+        if column in schema.names and _is_numeric(schema, column):
+            return column
+    return None

@@ -116,6 +116,17 @@ class SageMakerMetricsSink:
         self._service = Service("sagemaker-metrics", rate=_CALLS_A_SECOND, **client)
 
     @property
+    def cannot_go_on(self) -> str | None:
+        """Why a follower with a state is refused: points would be numbered from 0 once more."""
+        if self._runs.step is not None:
+            return None
+        return (
+            "does not tell which steps it has, so a restart cannot number points behind them: "
+            "capture a step by -c (context=), name a column by step=, such as step=line of a log "
+            "that is not rotated, or follow without a state"
+        )
+
+    @property
     def notes(self) -> list[str]:
         """What was not sent, and why."""
         return [*(f"SageMaker: {note}" for note in self._runs.notes), *self._letters.notes]

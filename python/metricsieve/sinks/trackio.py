@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PROJECT = "metricsieve"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_NAME = 1 << 20  # trackio states no limit
 
 
 def check(target: Target) -> None:
@@ -52,12 +51,14 @@ class TrackioSink:
     """Logs points as metrics of trackio's runs.
 
     Rules: steps and doubles are those of `Runs`. Each point is a row with its step and time; a
-    point without a time has that of the point before it in its run, or 1970. Values are float64,
-    NaN and infinities what they are. Names that trackio keeps for itself, such as `step`, get two
-    underscores in front, as by `trackio.log`. Context columns and labels are not written, but the
-    templates may hold them.
+    point without a time has that of the point before it in its run, of a follower also the last one
+    that the run has, or 1970. Values are float64, NaN and infinities what they are. Names that
+    trackio keeps for itself, such as `step`, and those that begin with two underscores get two
+    underscores in front. Context columns and labels are not written, but the templates may hold
+    them.
 
-    `guarantee`: each point once. What came of a run between two flushes is one transaction.
+    `guarantee`: each point once. What came of a run between two flushes is one transaction. Of a
+    follower without a step column at least once: what comes is numbered behind what the run has.
 
     Args:
         project: name of the project; made if it does not exist.
@@ -76,7 +77,7 @@ class TrackioSink:
         >>> scan.write("trackio:mine")  # doctest: +SKIP
     """
 
-    guarantee = "each point once"
+    guarantee = "each point once; of a follower without steps at least once"
 
     def __init__(
         self,
@@ -98,11 +99,11 @@ class TrackioSink:
         self._storage = SQLiteStorage
         self._project = project
         self._path = str(SQLiteStorage.get_project_db_path(project))
-        self._runs = Runs(schema, step=step, run=run, tag=tag)
         self._names = Names(
-            lambda tag: f"__{tag}" if tag in RESERVED_KEYS or tag.startswith("__") else tag,
-            _LONGEST_NAME,
+            lambda tag: f"__{tag}" if tag in RESERVED_KEYS or tag.startswith("__") else tag
         )
+        self._runs = Runs(schema, step=step, run=run, tag=tag, names=self._names)
+        self._follows = False
         self._definitions = (schema.metadata or {}).get(b"metricsieve.definitions", b"").decode()
         self._begun: set[str] = set()
 
@@ -121,29 +122,44 @@ class TrackioSink:
         Raises:
             SinkError: the project's file cannot be written.
         """
+        self._follows = True
+        self._write()
+
+    def close(self) -> None:
+        """Log what is left."""
+        self._write()
+
+    def abort(self) -> None:
+        """Leave runs as they are: what was logged stays, and comes not again."""
+
+    def _write(self) -> None:
         for run, points in self._runs.take():
-            dated = [
-                (point, (_EPOCH + timedelta(microseconds=micros)).isoformat())
-                for point, micros in self._runs.dated(run, points)
-            ]
             with self._errors():
+                if self._follows and run not in self._begun:
+                    self._go_on(run)
+                rows = list(self._runs.dated(run, points))
+                times = (_EPOCH + timedelta(microseconds=micros) for _, _, micros, _ in rows)
                 self._storage.bulk_log(
                     project=self._project,
                     run=run,
-                    metrics_list=[{self._names[point.tag]: point.value} for point, _ in dated],
-                    steps=[point.step for point, _ in dated],
-                    timestamps=[time for _, time in dated],
-                    log_ids=[_identity(run, point) for point, _ in dated],
+                    metrics_list=[{name: point.value} for name, _, _, point in rows],
+                    steps=[step for _, step, _, _ in rows],
+                    timestamps=[time.isoformat() for time in times],
+                    log_ids=[_identity(run, step, point) for _, step, _, point in rows],
                     config=self._config(run),
                 )
             self._begun.add(run)
 
-    def close(self) -> None:
-        """Log what is left."""
-        self.flush()
-
-    def abort(self) -> None:
-        """Leave runs as they are: what was logged stays, and comes not again."""
+    def _go_on(self, run: str) -> None:
+        """Go on with what the project has of a run."""
+        last: dict[str, int] = {}
+        times = []
+        for row in self._storage.get_logs(self._project, run):
+            step = row.pop("step")
+            times.append(datetime.fromisoformat(row.pop("timestamp")))
+            last |= {name: max(step, last.get(name, step)) for name in row}
+        micros = (max(times) - _EPOCH) // timedelta(microseconds=1) if times else None
+        self._runs.go_on(run, last, micros)
 
     def _config(self, run: str) -> dict[str, dict[str, str]] | None:
         """What is told of a run that has none of it yet."""
@@ -161,7 +177,7 @@ class TrackioSink:
             raise SinkError(str(error), self._path, hint) from error
 
 
-def _identity(run: str, point: RunPoint) -> str:
+def _identity(run: str, step: int, point: RunPoint) -> str:
     """The id of a point's row: with its own time, which does not depend on points before it."""
-    told = repr((run, point.tag, point.step, point.micros, point.value))
+    told = repr((run, point.tag, step, point.micros, point.value))
     return hashlib.sha256(told.encode()).hexdigest()[:32]

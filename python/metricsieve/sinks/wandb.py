@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metricsieve.exceptions import SinkError
-from metricsieve.sinks._atomic import AtomicFile, sink_errors
-from metricsieve.sinks._names import Names
+from metricsieve.sinks._atomic import AtomicFile, make_directory, sink_errors
+from metricsieve.sinks._names import Names, marked
 from metricsieve.sinks._runs import OPTIONS, RunPoint, Runs, naming
 from metricsieve.sinks._wandb_log import framed, unframed
 
@@ -75,10 +75,11 @@ class WandbSink:
 
     Rules: steps and doubles are those of `Runs`; steps below 0 are left out, as W&B's client does.
     A row of the history is all points of a step, with the time of the last of them, in seconds as
-    `_timestamp`; a point without a time has that of the point before it in its run, or 1970.
-    `_runtime` and the start of the run count from the first row. Values are float64; NaN and
-    infinities are `NaN`, `Infinity` and `-Infinity`, as W&B writes them. Context columns and labels
-    are not written, but the templates may hold them.
+    `_timestamp`; a point without a time has that of the point before it in its run, of a follower
+    also the last one that the run has, or 1970. `_runtime` and the start of the run count from the
+    first row. Values are float64; NaN and infinities are `NaN`, `Infinity` and `-Infinity`, as W&B
+    writes them. Before a name that W&B keeps for itself comes `metric`, behind it a mark of its
+    own. Context columns and labels are not written, but the templates may hold them.
 
     The id of a run follows from its name, so that its directory is found again: the file is
     replaced, and left as it is where nothing changed. W&B replaces what it has of an id by what is
@@ -127,19 +128,18 @@ class WandbSink:
             raise ImportError("W&B's runs need wandb: pip install 'metricsieve[wandb]'") from None
         self._pb: Any = wandb_internal_pb2
         self._version = wandb.__version__
-        self._runs = Runs(schema, step=step, run=run, tag=tag)
-        self._names = Names(lambda name: f"metric{name}" if name in _OWN else name, _LONGEST_NAME)
+        self._names = Names(_name)
+        self._runs = Runs(schema, step=step, run=run, tag=tag, names=self._names)
         self._directory = directory
         self._project, self._entity = project, entity
         self._definitions = (schema.metadata or {}).get(b"metricsieve.definitions", b"").decode()
         self._live: dict[str, _History] = {}
-        self._behind: dict[str, dict[str, int]] = {}
         self._moved: dict[str, int] = {}
         self._below = 0
         self._sealed: list[AtomicFile] = []
         self._made: list[str] = []
         with sink_errors(directory):
-            os.makedirs(directory, exist_ok=True)
+            make_directory(directory)
             found = [_DIRECTORY.fullmatch(name) for name in sorted(os.listdir(directory))]
         self._homes = {one[1]: one[0] for one in found if one is not None}
 
@@ -168,9 +168,9 @@ class WandbSink:
         for run, points in self._runs.take():
             if run not in self._live:
                 self._live[run] = history = self._written(run)
-                if self._runs.step is None:
-                    last = ((name, step) for step in sorted(history) for name in history[step])
-                    self._behind[run] = {name: step + 1 for name, step in last}
+                last = {name: step for step in sorted(history) for name in history[step]}
+                times = [time for row in history.values() for time, _ in row.values()]
+                self._runs.go_on(run, last, max(times, default=None))
             self._gather(run, points, self._live[run])
             self._seal(run, self._live[run])
         self._publish()
@@ -197,10 +197,7 @@ class WandbSink:
 
     def _gather(self, run: str, points: Iterable[RunPoint], history: _History) -> None:
         """Put points into a history, where the last one of its name and step counts."""
-        behind = self._behind.get(run, {})
-        for point, micros in self._runs.dated(run, points):
-            name = self._names[point.tag]
-            step = point.step + behind.get(name, 0)
+        for name, step, micros, point in self._runs.dated(run, points):
             if step < 0:
                 self._below += 1
                 continue
@@ -225,9 +222,9 @@ class WandbSink:
         path = self._path(run, start)
         home = os.path.dirname(path)
         if not os.path.isdir(home):
-            with sink_errors(home):
-                os.mkdir(home)
             self._made.append(home)
+            with sink_errors(home):
+                make_directory(home)
         file, digest = AtomicFile(path), hashlib.sha256()
         self._sealed.append(file)
         records = (record.SerializeToString() for record in self._records(run, history, start))
@@ -312,6 +309,11 @@ class WandbSink:
                 f"its points cannot be read: {error}", path, "move it away, or name another place"
             ) from error
         return history
+
+
+def _name(tag: str) -> str:
+    """What W&B takes of a metric's name."""
+    return marked(tag, f"metric{tag}" if tag in _OWN else tag, _LONGEST_NAME)
 
 
 def _identity(run: str) -> str:
