@@ -1,14 +1,17 @@
 """Points in DuckDB, SQLite and Delta Lake, read back by these."""
 
 import math
+import operator
 import sqlite3
+import subprocess
+import sys
 
 import deltalake
 import duckdb
 import metricsieve as ms
 import pyarrow as pa
 import pytest
-from metricsieve.exceptions import SinkError
+from metricsieve.exceptions import SinkError, SinkWarning
 from metricsieve.sinks import open_sink
 from program import run
 
@@ -139,6 +142,134 @@ def test_a_delta_table_that_exists_is_not_touched_and_an_aborted_one_not_made(tm
     assert not deltalake.DeltaTable.is_deltatable(str(tmp_path / "other"))
 
 
+def epochs(kind, text):
+    """A scan with a context column of that type."""
+    context = {"epoch": (r"epoch (\S+)", kind)}
+    return ms.scan(f"epoch {text} loss=1".encode(), {"loss": r"loss=(\d)"}, context=context)
+
+
+def read_epochs(scheme, path):
+    """That column of the table."""
+    if scheme == "delta":
+        return deltalake.DeltaTable(str(path)).to_pyarrow_table()["epoch"].to_pylist()
+    connect = {"duckdb": duckdb.connect, "sqlite": sqlite3.connect}[scheme]
+    with connect(str(path)) as database:
+        return [row[0] for row in database.execute("select epoch from points").fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "whole", "other"),
+    [
+        ("duckdb", "BIGINT", {"float64": "DOUBLE", "string": "VARCHAR"}),
+        ("sqlite", "INTEGER", {"float64": "REAL", "string": "TEXT"}),
+        ("delta", "int64", {"float64": "double", "string": "string"}),
+    ],
+)
+def test_a_column_of_another_type_is_not_appended(tmp_path, scheme, whole, other):
+    """The database would make 0 of an epoch of 0.5, and 7 of the text 007."""
+    path = tmp_path / "a"
+    epochs("int64", "7").write(f"{scheme}:{path}")
+    for kind, text in (("float64", "0.5"), ("string", "007")):
+        message = f"the column epoch is {whole} in the older table, and now {other[kind]}"
+        with pytest.raises(SinkError, match=message):
+            epochs(kind, text).write(f"{scheme}:{path}?mode=append")
+    with pytest.raises(SinkError, match=r"older table has no column step"):
+        ms.scan(b"loss=1", {"loss": r"loss=(\d)"}, context={"step": "(x)"}).write(
+            f"{scheme}:{path}?mode=append"
+        )
+    assert read_epochs(scheme, path) == [7]
+    epochs("int64", "8").write(f"{scheme}:{path}?mode=append")
+    assert sorted(read_epochs(scheme, path)) == [7, 8]
+    replace = "overwrite" if scheme == "delta" else "replace"
+    epochs("string", "007").write(f"{scheme}:{path}?mode={replace}")
+    assert read_epochs(scheme, path) == ["007"]
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+def test_a_table_is_found_however_its_name_is_spelt(tmp_path, scheme):
+    """As the databases find it."""
+    path = tmp_path / "a"
+    epochs("int64", "7").write(f"{scheme}:{path}")
+    with pytest.raises(SinkError, match="has a table POINTS already"):
+        epochs("int64", "8").write(f"{scheme}:{path}?table=POINTS")
+    epochs("int64", "8").write(f"{scheme}:{path}?table=POINTS&mode=append")
+    assert read_epochs(scheme, path) == [7, 8]
+    epochs("int64", "9").write(f"{scheme}:{path}?table=Points&mode=replace")
+    assert read_epochs(scheme, path) == [9]
+
+
+def test_tables_of_other_schemas_and_any_name_are_none_of_ours(tmp_path):
+    """In DuckDB, where the points come from a view of a name."""
+    path = str(tmp_path / "a.duckdb")
+    with duckdb.connect(path) as database:
+        database.execute("create schema other; create table other.points (x int)")
+    names = ["points", "metricsieve_batch", "points_batch", 'a "b"']
+    for name in names:
+        for mode in ("create", "append", "replace"):
+            epochs("int64", "7").write(f"duckdb:{path}?table={name}&mode={mode}")
+    with duckdb.connect(path) as database:
+        for name in names:
+            quoted = name.replace('"', '""')
+            assert database.sql(f'select epoch from main."{quoted}"').fetchall() == [(7,)]
+        assert database.sql("select * from other.points").fetchall() == []
+
+
+def test_ctrl_c_in_a_statement_of_duckdb_is_no_fault_of_the_output(tmp_path):
+    """Wherever it is noticed: in DuckDB, which tells of it by an error of its own."""
+    path = tmp_path / "a.duckdb"
+    program = f"""
+import os, signal, threading
+from metricsieve.sinks.database import DuckDbSink
+import pyarrow as pa
+sink = DuckDbSink({str(path)!r}, pa.schema({{"value": pa.float64()}}))
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    with sink._errors():
+        sink._run("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
+except KeyboardInterrupt:
+    sink.abort()
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "interrupted\n"
+    sink = open_sink(f"duckdb:{path}", scan().schema)
+    with pytest.raises(KeyboardInterrupt), sink._errors():
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+    sink.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", ["inf", "-inf", "nan"])
+def test_delta_s_own_filters_find_every_point_beside_an_infinity(tmp_path, odd):
+    """Statistics of the file would say that there is none."""
+    path = str(tmp_path / "points")
+    given = ms.scan(f"loss=1\nloss={odd}\nloss=3".encode(), {"loss": r"loss=(\S+)"})
+    given.write(f"delta:{path}")
+    table = deltalake.DeltaTable(path)
+    for symbol, wanted in ((">", operator.gt), ("<", operator.lt)):
+        found = table.to_pyarrow_table(filters=[("value", symbol, 2.0)])["value"].to_pylist()
+        assert sorted(found) == sorted(v for v in (1.0, float(odd), 3.0) if wanted(v, 2.0))
+    statistics = table.get_add_actions(flatten=True)
+    names = pa.schema(statistics.schema).names
+    assert "max.line" in names and "max.value" not in names
+
+
+def test_an_empty_text_in_a_partition_is_null_and_counted(tmp_path):
+    """Delta Lake knows no other; a column of floats is no partition."""
+    url = f"delta:{tmp_path / 'points'}?partition=phase"
+    given = ms.scan(b"a loss=1\n loss=2\n loss=3", {"loss": r"(?P<phase>\w*) loss=(?P<value>.)"})
+    with pytest.warns(SinkWarning, match="2 empty texts in phase are null"):
+        given.write(url)
+    rows = deltalake.DeltaTable(str(tmp_path / "points")).to_pyarrow_table().to_pylist()
+    assert sorted((row["value"], row["phase"]) for row in rows) == [
+        (1.0, "a"),
+        (2.0, None),
+        (3.0, None),
+    ]
+
+
 def test_follow_commits_and_goes_on(tmp_path):
     """`append` is what a restart needs."""
     log, path = tmp_path / "a.log", tmp_path / "a.db"
@@ -160,6 +291,7 @@ def test_follow_commits_and_goes_on(tmp_path):
         ("delta:", "needs a directory"),
         ("delta:a?mode=create", "mode=create can be"),
         ("delta:a?partition=nothing", "no column 'nothing'"),
+        ("delta:a?partition=value", "'value' holds floats"),
     ],
 )
 def test_a_url_that_makes_no_sense_is_refused(url, message):

@@ -245,6 +245,20 @@ def test_a_failure_leaves_the_runs_as_they_were(tmp_path):
     assert read(tmp_path)[0] == expected(rows)
 
 
+def test_every_new_directory_is_on_the_disk(tmp_path, monkeypatch):
+    """Else a power loss could take the whole file with the name of its directory."""
+    synced, fsync = set(), os.fsync
+
+    def record(descriptor):
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write_points(f"wandb:{tmp_path}/new/runs", table([("loss", 1.0, START, "a", 0)]))
+    (file,) = tmp_path.glob("new/runs/*/*.wandb")
+    assert {str(one) for one in file.parents[:4]} <= synced
+
+
 @pytest.mark.parametrize("has_steps", [True, False])
 def test_follow_writes_at_each_commit_and_goes_on_after_a_restart(tmp_path, has_steps):
     """With what the file of the run has; without steps, behind it."""

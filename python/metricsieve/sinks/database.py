@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metricsieve.exceptions import SinkError
@@ -54,8 +54,9 @@ class _Database:
         self, path: str, schema: pa.Schema, *, table: str = TABLE, mode: str = "create"
     ) -> None:
         self._path = path
-        self._table = '"' + table.replace('"', '""') + '"'
-        self._columns = ['"' + name.replace('"', '""') + '"' for name in schema.names]
+        self._table = _quoted(table)
+        self._batch = f"{table}_batch"  # the name of a view, which must not be the table's
+        self._columns = [_quoted(name) for name in schema.names]
         self._temporary: str | None = None
         if not os.path.lexists(path):
             self._temporary = temporary_name(path)
@@ -73,7 +74,8 @@ class _Database:
     def _open(self, path: str) -> Any:
         raise NotImplementedError
 
-    def _exists(self, table: str) -> bool:
+    def _columns_of(self, table: str) -> Mapping[str, str]:
+        """Columns of a table with their types; none where it does not exist."""
         raise NotImplementedError
 
     def _type(self, kind: pa.DataType) -> str:
@@ -83,18 +85,21 @@ class _Database:
         return self._connection.execute(statement, *arguments)
 
     def _prepare(self, schema: pa.Schema, table: str, mode: str) -> None:
-        exists = self._exists(table)
-        if exists and mode == "create":
+        older = self._columns_of(table)
+        if older and mode == "create":
             raise SinkError(
                 f"it has a table {table} already",
                 self._path,
                 "mode=append adds to it, mode=replace drops it, table= names another",
             )
-        if exists and mode == "replace":
+        kinds = {field.name: self._type(field.type) for field in schema}
+        if older and mode == "append":
+            check_types(self._path, {name.lower(): kind for name, kind in older.items()}, kinds)
+        if older and mode == "replace":
             self._run(f"DROP TABLE {self._table}")
-        if not exists or mode == "replace":
-            columns = zip(self._columns, schema, strict=True)
-            listed = ", ".join(f"{name} {self._type(field.type)}" for name, field in columns)
+        if not older or mode == "replace":
+            columns = zip(self._columns, kinds.values(), strict=True)
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns)
             self._run(f"CREATE TABLE {self._table} ({listed})")
 
     def flush(self) -> None:
@@ -137,6 +142,10 @@ class _Database:
             with contextlib.suppress(OSError):
                 os.unlink(f"{temporary}{name}")
 
+    def _is_interrupted(self, error: Exception) -> bool:
+        """Whether an error says that Ctrl-C ended a statement."""
+        return False
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Whatever the database raises becomes a `SinkError`."""
@@ -145,6 +154,8 @@ class _Database:
         except (SinkError, ImportError, ValueError):
             raise
         except Exception as error:
+            if self._is_interrupted(error):
+                raise KeyboardInterrupt from error
             told = str(error).replace(self._temporary or self._path, self._path)
             text = " ".join(told.split())[:300] or type(error).__name__
             hint = "check that it is such a database, and that nobody else has it open"
@@ -161,7 +172,7 @@ class DuckDbSink(_Database):
         mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
 
     Raises:
-        SinkError: the file cannot be opened, or the table exists.
+        SinkError: the file cannot be opened, or the table exists or has other columns.
         ImportError: duckdb is missing.
 
     Example:
@@ -186,16 +197,27 @@ class DuckDbSink(_Database):
         # Closing does the same and keeps the error to itself: rows would stay in the log beside it.
         self._run("CHECKPOINT")
 
-    def _exists(self, table: str) -> bool:
-        found = self._run("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table])
-        return bool(found.fetchall())
+    def _columns_of(self, table: str) -> Mapping[str, str]:
+        found = self._run(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(table_name) = lower(?)"
+            " AND schema_name = current_schema() AND database_name = current_database()",
+            [table],
+        )
+        return dict(found.fetchall())
+
+    def _is_interrupted(self, error: Exception) -> bool:
+        import duckdb
+
+        # The former where the statement is asked to end, the latter where it sees the signal.
+        is_told = isinstance(error, duckdb.InterruptException)
+        return is_told or (isinstance(error, RuntimeError) and str(error) == "Query interrupted")
 
     def _type(self, kind: pa.DataType) -> str:
         import pyarrow as pa
 
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_timestamp(kind):
-            return "TIMESTAMPTZ"
+            return "TIMESTAMP WITH TIME ZONE"
         names = {"double": "DOUBLE", "int64": "BIGINT", "int32": "INTEGER"}
         names |= {"uint64": "UBIGINT", "uint32": "UINTEGER"}
         return names.get(str(kind), "VARCHAR")
@@ -204,22 +226,23 @@ class DuckDbSink(_Database):
         """Add rows.
 
         Raises:
-            SinkError: the database fails, or an older table has other columns.
+            SinkError: the database fails.
         """
         import pyarrow as pa
 
         with self._errors():
-            self._connection.register("metricsieve_batch", pa.Table.from_batches([batch]))
-            columns = ", ".join(self._columns)
-            self._run(f"INSERT INTO {self._table} ({columns}) SELECT * FROM metricsieve_batch")
-            self._connection.unregister("metricsieve_batch")
+            self._connection.register(self._batch, pa.Table.from_batches([batch]))
+            columns, quoted = ", ".join(self._columns), _quoted(self._batch)
+            self._run(f"INSERT INTO {self._table} ({columns}) SELECT * FROM {quoted}")
+            self._connection.unregister(self._batch)
 
 
 class SqliteSink(_Database):
     """A table in an SQLite file.
 
     Rules: SQLite has neither NaN nor times. NaN is the text `NaN`, which compares as greater than
-    every number; infinities are numbers. Times are ISO 8601 texts in UTC with microseconds.
+    every number; infinities are numbers, and -0.0 is kept as 0.0. Times are ISO 8601 texts in UTC
+    with microseconds.
 
     Args:
         path: of the file; made if it does not exist.
@@ -228,7 +251,7 @@ class SqliteSink(_Database):
         mode: `create` refuses a table that exists, `append` adds to it, `replace` drops it.
 
     Raises:
-        SinkError: the file cannot be opened, or the table exists.
+        SinkError: the file cannot be opened, or the table exists or has other columns.
 
     Example:
         >>> import metricsieve as ms, pathlib, sqlite3, tempfile
@@ -245,9 +268,9 @@ class SqliteSink(_Database):
         # Transactions are ours to begin; another thread may close a scan.
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
-    def _exists(self, table: str) -> bool:
-        found = self._run("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table])
-        return bool(found.fetchall())
+    def _columns_of(self, table: str) -> Mapping[str, str]:
+        found = self._run("SELECT name, upper(type) FROM pragma_table_info(?, 'main')", [table])
+        return dict(found.fetchall())
 
     def _type(self, kind: pa.DataType) -> str:
         import pyarrow as pa
@@ -260,7 +283,7 @@ class SqliteSink(_Database):
         """Add rows.
 
         Raises:
-            SinkError: the database fails, or an older table has other columns.
+            SinkError: the database fails.
         """
         columns = [_cells(column) for column in batch.columns]
         places = ", ".join("?" * len(columns))
@@ -270,6 +293,32 @@ class SqliteSink(_Database):
                 f"INSERT INTO {self._table} ({names}) VALUES ({places})",
                 zip(*columns, strict=True),
             )
+
+
+def check_types(path: str, older: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+    """Refuse to append where the database would cast, and so might change what it is given.
+
+    Args:
+        path: of the database, for the message.
+        older: the types of the table's columns, by name in lower case.
+        kinds: those of the points.
+
+    Raises:
+        SinkError: a column is missing in the table, or has another type there.
+    """
+    hint = "write to another table, or capture the column with the type that the table has"
+    for name, kind in kinds.items():
+        found = older.get(name.lower())
+        if found is None:
+            raise SinkError(f"the older table has no column {name}", path, hint)
+        if found != kind:
+            raise SinkError(
+                f"the column {name} is {found} in the older table, and now {kind}", path, hint
+            )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _cells(column: Any) -> list[Any]:

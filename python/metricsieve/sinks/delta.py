@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from metricsieve._text import shorten
 from metricsieve.exceptions import SinkError
 from metricsieve.sinks._atomic import remedy_of, sync_directory
+from metricsieve.sinks.database import check_types
 from metricsieve.sources._remote import without_secrets
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MODES = ("error", "append", "overwrite")
 _AHEAD = 4  # batches
+_STATISTICS = "delta.dataSkippingStatsColumns"  # a property of tables
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # in the library's messages
 
 
@@ -49,7 +52,10 @@ def open_url(target: Target, schema: pa.Schema) -> DeltaSink:
 class DeltaSink:
     """Writes a Delta Lake table; one version of it holds all points, or none does.
 
-    Texts become plain strings and unsigned numbers signed ones, as Delta knows no others.
+    Texts become plain strings and unsigned numbers signed ones, as Delta knows no others. A new
+    table is told to keep no statistics of columns with floats: those of a file with an infinity
+    would hide its finite points from filters. An empty text in a column of `partition_by` is null
+    in the table, since Delta knows no other; it is counted.
 
     Args:
         path: a directory, or a URL that deltalake takes.
@@ -58,7 +64,7 @@ class DeltaSink:
         partition_by: columns.
 
     Raises:
-        ValueError: no such column.
+        ValueError: there is no such column, or it holds floats and cannot tell parts apart.
         ImportError: deltalake is missing.
 
     Example:
@@ -81,7 +87,7 @@ class DeltaSink:
         partition_by: list[str] | None = None,
     ) -> None:
         try:
-            from deltalake import write_deltalake
+            from deltalake import DeltaTable, write_deltalake
         except ImportError:
             raise ImportError(
                 "Delta tables need deltalake: pip install 'metricsieve[delta]'"
@@ -89,7 +95,11 @@ class DeltaSink:
         for column in partition_by or []:
             if column not in schema.names:
                 raise ValueError(f"there is no column {column!r}, only {', '.join(schema.names)}")
+            if pa.types.is_floating(schema.field(column).type):
+                raise ValueError(f"the column {column!r} holds floats and cannot be partition=")
         self._path = path
+        self._partition_by = partition_by or []
+        self._empty = 0
         self._schema = pa.schema([field.with_type(_type(field.type)) for field in schema])
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_AHEAD)
         self._failure: BaseException | None = None
@@ -98,8 +108,19 @@ class DeltaSink:
         def write() -> None:
             try:
                 before = set(_files(path))
+                if mode == "append" and DeltaTable.is_deltatable(path):
+                    older: Any = DeltaTable(path).schema().to_arrow()
+                    told = without_secrets(path)
+                    check_types(told, _kinds(pa.schema(older)), _kinds(self._schema))
                 reader = pa.RecordBatchReader.from_batches(self._schema, self._taken())
-                write_deltalake(path, reader, mode=mode, partition_by=partition_by or None)  # type: ignore[call-overload]
+                write_deltalake(  # type: ignore[call-overload]
+                    path,
+                    reader,
+                    mode=mode,
+                    schema_mode="overwrite" if mode == "overwrite" else None,
+                    partition_by=partition_by or None,
+                    configuration={_STATISTICS: _with_statistics(self._schema)},
+                )
                 _sync(path, set(_files(path)) - before)
             except BaseException as error:
                 self._failure = error
@@ -113,13 +134,25 @@ class DeltaSink:
         if self._aborted:
             raise RuntimeError("nobody wants the table any more")
 
+    @property
+    def notes(self) -> list[str]:
+        """What was done with some points."""
+        listed = ", ".join(self._partition_by)
+        text = f"Delta: {self._empty:,} empty texts in {listed} are null: Delta knows no other part"
+        return [text] if self._empty else []
+
     def write(self, batch: pa.RecordBatch) -> None:
         """Hand a batch to the writer, which is a few ahead at most.
 
         Raises:
             SinkError: the table cannot be written.
         """
-        self._put(batch.cast(self._schema))
+        plain = batch.cast(self._schema)
+        for name in self._partition_by:
+            if pa.types.is_string(self._schema.field(name).type):
+                is_empty: Any = pc.equal(plain.column(name), pa.scalar(""))
+                self._empty += pc.sum(is_empty).as_py() or 0
+        self._put(plain)
 
     def _put(self, batch: pa.RecordBatch | None) -> None:
         while self._thread.is_alive():
@@ -130,6 +163,8 @@ class DeltaSink:
         self._check()
 
     def _check(self) -> None:
+        if isinstance(self._failure, SinkError):
+            raise self._failure
         if self._failure is not None:
             told = _COLOURS.sub("", " ".join(str(self._failure).split()))
             hint = "mode=append adds a version to a table that exists, mode=overwrite replaces it"
@@ -184,6 +219,17 @@ def _sync(path: str, files: set[str]) -> None:
     directories |= {os.path.dirname(directory) for directory in directories}  # they may be new
     for directory in directories:
         sync_directory(directory)
+
+
+def _kinds(schema: pa.Schema) -> dict[str, str]:
+    """The types of columns by name, in lower case."""
+    return {field.name.lower(): str(field.type) for field in schema}
+
+
+def _with_statistics(schema: pa.Schema) -> str:
+    """The columns that a table keeps statistics of, as its property lists them."""
+    names = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return ",".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
 def _type(kind: pa.DataType) -> pa.DataType:
