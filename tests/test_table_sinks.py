@@ -5,6 +5,7 @@ import operator
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 
 import deltalake
 import duckdb
@@ -258,16 +259,14 @@ def test_delta_s_own_filters_find_every_point_beside_an_infinity(tmp_path, odd):
 
 def test_an_empty_text_in_a_partition_is_null_and_counted(tmp_path):
     """Delta Lake knows no other; a column of floats is no partition."""
-    url = f"delta:{tmp_path / 'points'}?partition=phase"
-    given = ms.scan(b"a loss=1\n loss=2\n loss=3", {"loss": r"(?P<phase>\w*) loss=(?P<value>.)"})
-    with pytest.warns(SinkWarning, match="2 empty texts in phase are null"):
-        given.write(url)
-    rows = deltalake.DeltaTable(str(tmp_path / "points")).to_pyarrow_table().to_pylist()
-    assert sorted((row["value"], row["phase"]) for row in rows) == [
-        (1.0, "a"),
-        (2.0, None),
-        (3.0, None),
-    ]
+    path = str(tmp_path / "points")
+    definitions = {"loss": r"(?P<phase>\w*) loss=(?P<value>.)"}
+    for options in ("partition=phase", "mode=append"):
+        with pytest.warns(SinkWarning, match="2 empty texts in phase are null"):
+            ms.scan(b"a loss=1\n loss=2\n loss=3", definitions).write(f"delta:{path}?{options}")
+    rows = deltalake.DeltaTable(path).to_pyarrow_table().to_pylist()
+    found = Counter((row["value"], row["phase"]) for row in rows)
+    assert found == {(1.0, "a"): 2, (2.0, None): 2, (3.0, None): 2}
 
 
 def test_follow_commits_and_goes_on(tmp_path):

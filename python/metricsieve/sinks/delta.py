@@ -98,7 +98,7 @@ class DeltaSink:
             if pa.types.is_floating(schema.field(column).type):
                 raise ValueError(f"the column {column!r} holds floats and cannot be partition=")
         self._path = path
-        self._partition_by = partition_by or []
+        self._parted_by = set(partition_by or ())
         self._empty = 0
         self._schema = pa.schema([field.with_type(_type(field.type)) for field in schema])
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(_AHEAD)
@@ -108,10 +108,13 @@ class DeltaSink:
         def write() -> None:
             try:
                 before = set(_files(path))
-                if mode == "append" and DeltaTable.is_deltatable(path):
-                    older: Any = DeltaTable(path).schema().to_arrow()
-                    told = without_secrets(path)
-                    check_types(told, _kinds(pa.schema(older)), _kinds(self._schema))
+                if mode != "error" and DeltaTable.is_deltatable(path):
+                    table = DeltaTable(path)
+                    self._parted_by.update(table.metadata().partition_columns)
+                    older: Any = table.schema().to_arrow()
+                    if mode == "append":
+                        told = without_secrets(path)
+                        check_types(told, _kinds(pa.schema(older)), _kinds(self._schema))
                 reader = pa.RecordBatchReader.from_batches(self._schema, self._taken())
                 write_deltalake(  # type: ignore[call-overload]
                     path,
@@ -130,6 +133,10 @@ class DeltaSink:
 
     def _taken(self) -> Iterator[pa.RecordBatch]:
         while (batch := self._batches.get()) is not None:
+            for field in self._schema:
+                if field.name in self._parted_by and pa.types.is_string(field.type):
+                    is_empty: Any = pc.equal(batch.column(field.name), pa.scalar(""))
+                    self._empty += pc.sum(is_empty).as_py() or 0
             yield batch
         if self._aborted:
             raise RuntimeError("nobody wants the table any more")
@@ -137,7 +144,7 @@ class DeltaSink:
     @property
     def notes(self) -> list[str]:
         """What was done with some points."""
-        listed = ", ".join(self._partition_by)
+        listed = ", ".join(sorted(self._parted_by))
         text = f"Delta: {self._empty:,} empty texts in {listed} are null: Delta knows no other part"
         return [text] if self._empty else []
 
@@ -147,12 +154,7 @@ class DeltaSink:
         Raises:
             SinkError: the table cannot be written.
         """
-        plain = batch.cast(self._schema)
-        for name in self._partition_by:
-            if pa.types.is_string(self._schema.field(name).type):
-                is_empty: Any = pc.equal(plain.column(name), pa.scalar(""))
-                self._empty += pc.sum(is_empty).as_py() or 0
-        self._put(plain)
+        self._put(batch.cast(self._schema))
 
     def _put(self, batch: pa.RecordBatch | None) -> None:
         while self._thread.is_alive():
