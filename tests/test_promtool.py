@@ -97,7 +97,7 @@ def expected(points, fields=()):
             for name, cell in row.items()
             if name not in (*NOT_LABELS, *fields) and cell not in (None, "")
         }
-        if any("\r" in text for text in labels.values()):
+        if any("\r" in text or "\0" in text for text in labels.values()):
             continue
         labels["__name__"] = re.sub(r"(?a:[^\w:])|^(?=\d)", "_", row["metric"])
         millis = (row["timestamp"] - EPOCH) // timedelta(milliseconds=1)
@@ -132,7 +132,19 @@ def test_prometheus_has_the_points_of_a_scan(tmp_path):
 def test_prometheus_has_every_millisecond_of_odd_series(tmp_path):
     """Whatever their names, labels and order are."""
     dice = random.Random(5)
-    texts = ["", None, "a", "a\nb", 'q"\\', "\\n", "\t\x00", "\r", "é\u2028\U0001f600", "{}=,# EOF"]
+    texts = [
+        "",
+        None,
+        "a",
+        "a\nb",
+        'q"\\',
+        "\\n",
+        "\t\x7f",
+        "\x00",
+        "\r",
+        "é\u2028\U0001f600",
+        "{}=,# EOF",
+    ]
     points = table(
         [
             (
@@ -144,11 +156,11 @@ def test_prometheus_has_every_millisecond_of_odd_series(tmp_path):
                 dice.choice([None, 7]),
                 dice.choice(texts),
             )
-            for _ in range(5000)
+            for _ in range(6000)
         ]
     )
     text, notes = written(points, tmp_path / "a.om")
     found = samples(text, tmp_path / "blocks")
     assert found == expected(points, ["step"])
     assert len(found) > 3000
-    assert any("a label holds a carriage return" in note for note in notes)
+    assert any("a label holds a carriage return or a NUL" in note for note in notes)

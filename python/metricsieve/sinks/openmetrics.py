@@ -52,6 +52,7 @@ class OpenMetricsSink(LineSink):
         dead_letters: a file that what cannot be written is appended to as JSON lines.
 
     Raises:
+        ValueError: a column is missing.
         SinkError: the file cannot be opened.
 
     Example:
@@ -88,8 +89,8 @@ class OpenMetricsSink(LineSink):
             labels = {"metric": point.metric}
             labels |= {self._labels[name]: value for name, value in point.tags if value}
             told = ",".join(f'{name}="{value.translate(_QUOTE)}"' for name, value in labels.items())
-            if "\r" in told:
-                self._letters.add("a label holds a carriage return", point.row)
+            if "\r" in told or "\0" in told:
+                self._letters.add("a label holds a carriage return or a NUL", point.row)
                 continue
             times = self._series.setdefault(family, {}).setdefault(told, {})
             millis = point.micros // 1000
