@@ -25,15 +25,16 @@ class LineSink(TextSink):
         dead_letters: a file that rows are appended to which the format cannot hold.
 
     Raises:
+        ValueError: a column is missing.
         SinkError: the file cannot be opened.
     """
 
     guarantee = "whole at the end"
 
     def __init__(self, path: str, schema: pa.Schema, what: str, dead_letters: str | None) -> None:
-        super().__init__(path)
         self._letters = DeadLetters(dead_letters, what)
-        self._points = Points(schema, self._letters)
+        self._points = Points(schema, self._letters, what.lower())
+        super().__init__(path)
 
     @property
     def notes(self) -> list[str]:
@@ -44,3 +45,8 @@ class LineSink(TextSink):
         """Give the file its name."""
         self._letters.close()
         super().close()
+
+    def abort(self) -> None:
+        """Leave no file behind; the dead letters stay."""
+        self._letters.abort()
+        super().abort()

@@ -29,8 +29,9 @@ class Point(NamedTuple):
         metric: its name.
         value: its value.
         micros: its time in microseconds since 1970.
-        tags: texts by column, those that are not null: job, host, stream, rank, source, labels.
-        fields: numbers by column, those that are not null: context columns.
+        tags: texts by column, those that are not null: job, host, stream, rank, source, labels, and
+            context columns that are texts, which a schema does not tell from labels.
+        fields: numbers by column, those that are not null: other context columns.
     """
 
     metric: str
@@ -52,22 +53,31 @@ class Points:
     Args:
         schema: of the batches.
         letters: take the rows that are none.
+        what: the sink's name, for messages.
 
     Attributes:
         tags: the columns that are tags.
+        fields: the columns that are fields.
+
+    Raises:
+        ValueError: a point has no metric or no value.
     """
 
-    def __init__(self, schema: pa.Schema, letters: DeadLetters) -> None:
+    def __init__(self, schema: pa.Schema, letters: DeadLetters, what: str) -> None:
         import pyarrow as pa
 
+        need_columns(schema, what)
         self.tags: list[str] = []
-        self._fields: list[str] = []
+        self.fields: list[str] = []
         for field in schema:
             kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
             if field.name in _PLACES:
                 continue
             is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            (self.tags if is_text or field.name == "rank" else self._fields).append(field.name)
+            if is_text or field.name == "rank":
+                self.tags.append(field.name)
+            elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+                self.fields.append(field.name)
         self._letters = letters
 
     def of(
@@ -92,5 +102,25 @@ class Points:
                 self._letters.add("NaN or infinite", row)
             else:
                 tags = tuple((n, str(row[n])) for n in self.tags if row[n] is not None)
-                fields = tuple((n, row[n]) for n in self._fields if row[n] is not None)
+                fields = tuple((n, row[n]) for n in self.fields if row[n] is not None)
                 yield Point(row["metric"], value, time, tags, fields)
+
+
+def need_columns(schema: pa.Schema, what: str) -> None:
+    """Refuse points without what every time series database asks for.
+
+    Raises:
+        ValueError: the message says which columns are missing.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> need_columns(pa.schema({"metric": pa.string()}), "influx")
+        Traceback (most recent call last):
+        ValueError: influx: needs the columns metric and value; there is no value, only metric
+    """
+    missing = [name for name in ("metric", "value") if name not in schema.names]
+    if missing:
+        raise ValueError(
+            f"{what}: needs the columns metric and value; there is no {' and no '.join(missing)}, "
+            f"only {', '.join(schema.names)}"
+        )

@@ -6,11 +6,13 @@ Principal type: `DeadLetters`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import IO, Any
 
 from metricsieve._json_floats import json_float
+from metricsieve.exceptions import SinkError
 from metricsieve.sinks._atomic import sink_errors, sync
 
 _BUFFER_BYTES = 1 << 16
@@ -23,6 +25,10 @@ class DeadLetters:
         path: a file of JSON lines that they are appended to; None keeps none of them.
         what: what refuses them, for the notes.
 
+    Raises:
+        ValueError: the path is none.
+        SinkError: the file could not be written.
+
     Example:
         >>> letters = DeadLetters(None, "CloudWatch")
         >>> letters.add("no time", {"metric": "loss", "source": "a.log", "line": 3})
@@ -31,6 +37,8 @@ class DeadLetters:
     """
 
     def __init__(self, path: str | None, what: str) -> None:
+        if path is not None:
+            _check(path)
         self._path = path
         self._what = what
         self._counts: dict[str, int] = {}
@@ -108,6 +116,28 @@ class DeadLetters:
         if file is not None and self._path is not None:
             with sink_errors(self._path):
                 file.close()
+
+    def abort(self) -> None:
+        """The same after an error, which is the one to be told: never raises."""
+        with contextlib.suppress(SinkError):
+            self.close()
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _check(path: str) -> None:
+    """See that a file can be appended to, without making it: it may stay empty."""
+    if "\0" in path:
+        raise ValueError("dead-letters= names no file: it has a NUL")
+    with sink_errors(path):
+        if os.path.isdir(path):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        place = path if os.path.exists(path) else os.path.dirname(path) or "."
+        os.stat(place)
+        if not os.access(place, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _plain(cell: object) -> object:

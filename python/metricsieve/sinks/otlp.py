@@ -187,7 +187,7 @@ as of now']
         self._service = Template(service or usual, schema.names, "service")
         self._undated = undated
         self._letters = DeadLetters(dead_letters, "OTLP")
-        self._points = Points(schema, self._letters)
+        self._points = Points(schema, self._letters, "otlp")
         self._waiting: list[_Sent] = []
         self._gauges: set[tuple[str, str]] = set()
         self._bytes = 0
