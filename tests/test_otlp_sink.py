@@ -300,6 +300,27 @@ def test_points_without_a_time_may_be_sent_as_of_now(fault_server):
     ]
 
 
+def test_what_nanoseconds_do_not_reach_is_kept(fault_server, tmp_path):
+    """The others are sent: the protocol's times end in July of 2554."""
+    times = [datetime(year, 6, 1, tzinfo=UTC) for year in (1500, 1971, 2554, 2555, 9999, 2026)]
+    rows = [("loss", float(n), at, "a", None, None, None) for n, at in enumerate(times)]
+    collector = Collector(fault_server)
+    letters = tmp_path / "dead.jsonl"
+    sink = write(f"otlp:{fault_server.url}?dead-letters={letters}", rows)
+    assert collector.found == expected(table([rows[n] for n in (1, 2, 5)]))
+    kept = [json.loads(line) for line in letters.read_text().splitlines()]
+    assert [one["reason"] for one in kept] == ["before 1970", "after 2554", "after 2554"]
+    assert refused(sink) == 3
+
+
+@pytest.mark.parametrize("left", ["metric", "value"])
+def test_points_without_a_metric_or_a_value_are_refused(left):
+    """By a message that says which column is missing."""
+    scan = ms.scan(b"loss=1", {"loss": "loss=(.)"}, columns=[left, "timestamp"])
+    with pytest.raises(ValueError, match="otlp: needs the columns metric and value"):
+        scan.write("otlp:http://localhost:1")
+
+
 @pytest.mark.parametrize(
     ("url", "environment", "message"),
     [
@@ -309,6 +330,10 @@ def test_points_without_a_time_may_be_sent_as_of_now(fault_server):
         ("otlp:http://host/a b", {}, "percent-encoded"),
         ("otlp:http://host?headers=a", {}, "has no option headers=; it can be service="),
         ("otlp:http://host?undated=x", {}, "can be now or refuse"),
+        ("otlp:http://host:70000", {}, "is no URL"),
+        ("otlp:http://host:x", {}, "is no URL"),
+        ("otlp:user:canary@host", {}, "'host' is no URL"),
+        ("otlp:http://host?service={line}", {}, "no column 'line'"),
         ("otlp:", {"ENDPOINT": "ftp://host"}, "is no URL"),
         ("otlp:", {"HEADERS": "canary"}, "OTLP_HEADERS is no list of NAME=VALUE"),
         ("otlp:", {"HEADERS": "a=canary%0Ab: c"}, "OTLP_HEADERS is no list of NAME=VALUE"),

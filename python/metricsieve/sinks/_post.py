@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 from metricsieve._text import shorten
 from metricsieve.exceptions import SourceError
 from metricsieve.sources._aws import RefusedError
-from metricsieve.sources._remote import attempts, pause, without_secrets
+from metricsieve.sources._remote import attempts, http_parts, pause, without_secrets
 
 WAIT_SECONDS = 30.0  # for each wait on the network
 # How long a request that the server cannot take now, or whose connection fails, is tried again.
@@ -150,10 +150,8 @@ def url_of(text: str, path: str) -> str:
         >>> url_of("http://localhost:4318", "/v1/metrics")
         'http://localhost:4318/v1/metrics'
     """
-    parts = urllib.parse.urlsplit(text)
+    parts = http_parts(text)
     shown = without_secrets(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{shown!r} is no URL such as http://localhost:4318")
     if "@" in parts.netloc:
         raise ValueError(f"{shown!r} holds a user: credentials belong into headers")
     if not text.isascii() or not text.isprintable() or " " in text:

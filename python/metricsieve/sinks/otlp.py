@@ -41,6 +41,8 @@ _REQUEST_BYTES = 900_000
 _POINT_BYTES, _ATTRIBUTE_BYTES, _GAUGE_BYTES = 24, 12, 80
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SERVICE = "metricsieve"
+# Microseconds since 1970: the protocol has nanoseconds of 64 bits without a sign.
+_LATEST = (2**64 - 1) // 1000
 _OPTIONS = ("service", "undated", "dead-letters")
 
 
@@ -129,10 +131,11 @@ class OtlpSink:
     `guarantee`: at least once. A request that was accepted and whose answer was lost is sent again.
 
     Rules: a gauge has the metric's name. Attributes of a data point are job, host, stream, rank (a
-    number), source and the columns of named groups; context columns are not sent, since each value
-    would be a series. The resource has `service.name`. NaN and infinities are sent. Points without
-    a time are not, unless `undated` is `now`, nor are those before 1970. Points that share a series
-    and a time are all sent; a server may keep one of them.
+    number), source, the columns of named groups and the context columns that are texts: each value
+    of one is a series. Context columns that are numbers are not sent. The resource has
+    `service.name`. NaN and infinities are sent. Points without a time are not, unless `undated` is
+    `now`, nor are those before 1970 or after 2554. Points that share a series and a time are all
+    sent; a server may keep one of them.
 
     Points that the server rejects while it takes the others are counted in `notes`; it does not say
     which they are, so the dead letters tell what they were among.
@@ -142,13 +145,13 @@ class OtlpSink:
             variables say (OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT), else
             `http://localhost:4318`. OTEL_EXPORTER_OTLP_HEADERS are sent in any case.
         schema: of the batches.
-        service: template of `service.name`, by default the job, else the source; `metricsieve`
-            where it is empty.
+        service: template of `service.name`, of the metric, labels and context columns; by default
+            the job, else the source. `metricsieve` where it is empty.
         undated: `refuse`, or `now` to send points without a time as of the time of sending.
         dead_letters: a file that what cannot be sent is appended to as JSON lines.
 
     Raises:
-        ValueError: no such column, or something that is no URL.
+        ValueError: a column is missing, or something that is no URL.
         ImportError: the protocol's messages are missing.
 
     Example:
@@ -184,10 +187,12 @@ as of now']
         self.path = f"otlp:{without_secrets(named)}"
         self._poster = Poster(named, {"Content-Type": "application/x-protobuf", **headers()})
         usual = "{job}" if {"job", "source"} & set(schema.names) else _SERVICE
-        self._service = Template(service or usual, schema.names, "service")
         self._undated = undated
         self._letters = DeadLetters(dead_letters, "OTLP")
         self._points = Points(schema, self._letters, "otlp")
+        # Each value of another column, such as the line, would be a service of its own.
+        known = ["metric", *self._points.tags, *self._points.fields]
+        self._service = Template(service or usual, known, "service")
         self._waiting: list[_Sent] = []
         self._gauges: set[tuple[str, str]] = set()
         self._bytes = 0
@@ -210,8 +215,9 @@ as of now']
         """
         now = time.time_ns() // 1000 if self._undated == "now" else None
         for point in self._points.of(batch, undated=now):
-            if point.micros <= 0:  # 0 means that the time is not known
-                self._letters.add("before 1970", point.row)
+            if not 0 < point.micros <= _LATEST:  # 0 means that the time is not known
+                reason = "before 1970" if point.micros <= 0 else "after 2554"
+                self._letters.add(reason, point.row)
                 continue
             sent = _Sent(self._service.of(point.row) or _SERVICE, point)
             size = self._size(sent)
@@ -235,6 +241,7 @@ as of now']
     def abort(self) -> None:
         """Drop what was not sent."""
         self._waiting = []
+        self._letters.abort()
 
     def _size(self, sent: _Sent) -> int:
         """What a point adds to the request, at most."""

@@ -12,6 +12,7 @@ import random
 import re
 import threading
 import time
+import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -197,6 +198,28 @@ def without_secrets(text: str) -> str:
         'GET https://host/a.log failed'
     """
     return _QUERY.sub(r"\1", _USERINFO.sub("", text))
+
+
+def http_parts(text: str) -> urllib.parse.SplitResult:
+    """A URL of a server that is sent to, taken apart.
+
+    Raises:
+        ValueError: it is no URL of `http` or `https` with a host; the message shows no secret.
+
+    Example:
+        >>> http_parts("https://me:pw@host:x")
+        Traceback (most recent call last):
+        ValueError: 'https://host:x' is no URL such as http://localhost:4318
+    """
+    shown = without_secrets(text).rpartition("@")[2]
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port, or an address in brackets
+        is_url = False
+    if not is_url:
+        raise ValueError(f"{shown!r} is no URL such as http://localhost:4318")
+    return parts
 
 
 @contextlib.contextmanager
