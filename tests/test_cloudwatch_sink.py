@@ -196,6 +196,55 @@ def test_s2_one_bad_datum_never_fails_its_neighbours(service, tmp_path):
     ]
 
 
+def test_s2_many_bad_data_in_a_row_do_not_fail_the_others(service):
+    """Nor those that are here and there."""
+    rows = [(f"m{n}", float(n), NOW, "a", "x.log") for n in range(120)]
+    bad = {row[0] for n, row in enumerate(rows) if n < 55 or n % 16 == 0}
+
+    def refuse(asked):
+        names = {one["MetricName"] for one in asked["MetricData"]}
+        return "InvalidParameterValue" if bad & names else None
+
+    wire = Metrics(service, *[refuse] * 400)
+    sink = open_sink("cloudwatch:", table(rows).schema)
+    write(sink, rows)
+    assert wire.points() == expected([row for row in rows if row[0] not in bad])
+    assert sink.notes[0].startswith(f"CloudWatch: {len(bad)} points not sent, refused")
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_what_is_refused_with_everything_in_it_is_an_error(service, tmp_path, count):
+    """After a few requests, also where each has little in it; those are dead letters."""
+    letters = tmp_path / "dead.jsonl"
+    wire = Metrics(service, *[lambda _: "InvalidParameterValue"] * 5000)
+    times = [NOW - timedelta(minutes=n) for n in range(4000)]
+    rows = [("loss", n / 7, at, "a", "x.log") for n, at in enumerate(times)]
+    sink = open_sink(f"cloudwatch:?dead-letters={letters}", table(rows).schema)
+
+    def send():
+        for batch in table(rows).to_batches(max_chunksize=count):
+            sink.write(batch)
+            sink.flush()
+
+    with pytest.raises(SinkError, match="all of 50 items that were sent alone were refused"):
+        send()
+    sink.abort()
+    assert wire.requests <= 51
+    assert len(letters.read_text().splitlines()) == 50
+
+
+def test_what_becomes_too_old_with_its_minute_is_kept(service):
+    """A minute may begin more than two weeks ago, and a point of it not."""
+    ages = [timedelta(days=14, seconds=-n) for n in range(60)]
+    rows = [("loss", float(n), NOW - age, "a", "x.log") for n, age in enumerate(ages)]
+    wire = Metrics(service)  # refuses what is too old
+    sink = open_sink("cloudwatch:", table(rows).schema)
+    write(sink, rows)
+    (note,) = sink.notes
+    assert "not sent, older than two weeks" in note
+    assert wire.points().total() + int(note.split()[1]) == len(rows)
+
+
 def test_what_cloudwatch_does_not_take_is_counted_and_kept(service, tmp_path):
     """Each kind with its reason; the others arrive."""
     good = ("loss", 1.0, NOW, "a", "x.log")
@@ -280,7 +329,22 @@ def test_what_is_refused_for_good_is_an_error(service, code):
         ("cloudwatch:x?when=now", "has no option when="),
         ("cloudwatch:x?undated", "is no NAME=VALUE"),
         ("cloudwatch:x?undated=now&undated=now", "stands twice"),
+        ("cloudwatch:AWS/EC2", "does not begin with AWS/"),
+        ("cloudwatch: ", "' ' is no namespace"),
+        ("cloudwatch:a\x01", "printable ASCII"),
+        ("emf:x?namespace=AWS/EC2", "does not begin with AWS/"),
+        ("emf:x?namespace=%09", "printable ASCII"),
         ("cloudwatch:x?max-series=many", "is no number"),
+        ("cloudwatch:x?max-series=²", "is no number"),
+        ("emf:x?max-series=0", "is no number from 1 on"),
+        ("cloudwatch:x?dimension=A=x&dimension=A=y", "the dimension A stands twice"),
+        ("cloudwatch:x?dimension=:A=x", "the first no colon"),
+        ("emf:x?dimension=_aws=x", "no dimension can be called _aws"),
+        ("cloudwatch:x?endpoint=user:canary@host", "the endpoint 'host' is no URL"),
+        ("cloudwatch:x?endpoint=https://user:canary@host:99999", "is no URL"),
+        ("cloudwatch:x?endpoint=https://user:canary@host", "holds a user"),
+        ("emf:cloudwatch-logs:a?endpoint=host", "the endpoint 'host' is no URL"),
+        ("emf:a\0b", "has no NUL"),
         ("emf:", "needs a file"),
         ("emf:a?region=x", "has no option region="),
     ],
@@ -288,17 +352,41 @@ def test_what_is_refused_for_good_is_an_error(service, code):
 def test_a_url_that_makes_no_sense_is_refused_before_anything_is_read(url, message):
     """With what it could be."""
     scan = ms.scan(b"loss=1", {"loss": "loss=(.)"})
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as failed:
         scan.write(url)
+    assert "canary" not in str(failed.value)
     assert scan.read_all().num_rows == 1, "the scan can still be used"
 
 
 def test_a_dimension_that_makes_no_sense_names_the_columns():
     """And what is a dimension at all."""
     schema = pa.schema({"metric": pa.string(), "value": pa.float64(), "source": pa.string()})
-    for text, message in (("Host={hots}", "no column 'hots'"), ("Host", "no NAME=VALUE")):
+    for texts, message in (
+        (["Host={hots}"], "no column 'hots'"),
+        (["Host"], "no NAME=VALUE"),
+        (["A=x", "A=y"], "A stands twice"),
+    ):
         with pytest.raises(ValueError, match=message):
-            CloudWatchSink(schema, dimensions=[text], region_name="us-east-1")
+            CloudWatchSink(schema, dimensions=texts, region_name="us-east-1")
+
+
+@pytest.mark.parametrize("url", ["cloudwatch:X", "emf:a.emf", "emf:cloudwatch-logs:a"])
+@pytest.mark.parametrize("left", ["metric", "value"])
+def test_points_without_a_metric_or_a_value_are_refused(url, left):
+    """By a message that says which column is missing."""
+    scan = ms.scan(b"loss=1", {"loss": "loss=(.)"}, columns=[left, "timestamp"])
+    with pytest.raises(ValueError, match=f"{url}: needs the columns metric and value"):
+        scan.write(url)
+
+
+@pytest.mark.parametrize("url", ["user:canary@host", "http://user:canary@host:x"])
+def test_an_address_of_the_environment_that_is_none_is_an_error(aws, monkeypatch, url):
+    """Of the sink, without its credentials."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    rows = [("loss", 1.0, NOW, "a", "x.log")]
+    with pytest.raises(SinkError, match=r"AWS_ENDPOINT_URL|Port could not") as failed:
+        write(open_sink("cloudwatch:", table(rows).schema), rows)
+    assert "canary" not in str(failed.value)
 
 
 def test_the_command_sends_and_warns(service, tmp_path):
@@ -347,6 +435,39 @@ def test_emf_lines_hold_what_cloudwatch_makes_metrics_of(tmp_path):
                 key = (metric["Name"], event["TrainingJobName"], head["Timestamp"] // 1000, value)
                 found[key] += 1
     assert found == expected(rows)
+
+
+def test_emf_of_many_equal_values_is_written_as_they_come(tmp_path, monkeypatch):
+    """Each has a place in an event, so they are not held until the end."""
+    monkeypatch.setattr("metricsieve.sinks._embedded._MOST_POINTS", 20_000)
+    rows = [("loss", 0.5, NOW, "a", "x.log"), ("acc", 0.25, NOW, "a", "x.log")] * 5_000
+    path = tmp_path / "a.emf"
+    (batch,) = table(rows).to_batches()
+    sink = open_sink(f"emf:{path}", batch.schema)
+    for _ in range(5):
+        sink.write(batch)
+    (unfinished,) = tmp_path.iterdir()
+    assert unfinished.stat().st_size > 100_000
+    sink.close()
+    found = Counter()
+    for line in path.read_text().splitlines():
+        event = json.loads(line)
+        for name in ("loss", "acc"):
+            assert len(event[name]) == 100
+            found[name] += 100
+    assert found == {"loss": 25_000, "acc": 25_000}
+
+
+def test_emf_has_no_times_before_1970(tmp_path):
+    """And says so; later ones may be of any age."""
+    times = [datetime(1969, 12, 31, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), NOW]
+    times.append(datetime(9999, 1, 1, tzinfo=UTC))
+    rows = [("loss", float(n), at, "a", "x.log") for n, at in enumerate(times)]
+    sink = open_sink(f"emf:{tmp_path / 'a.emf'}", table(rows).schema)
+    write(sink, rows)
+    found = [json.loads(line)["loss"] for line in (tmp_path / "a.emf").read_text().splitlines()]
+    assert found == [[1.0], [2.0], [3.0]]
+    assert sink.notes == ["EMF: 1 point not sent, before 1970 (first: loss at x.log)"]
 
 
 def test_a_metric_cannot_have_the_name_of_a_dimension_in_emf(tmp_path):

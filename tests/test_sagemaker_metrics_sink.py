@@ -15,9 +15,13 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 class Wire:
-    """Accepts BatchPutMetrics within its limits; `failing` says which points not, and with what."""
+    """Accepts BatchPutMetrics within its limits; `failing` says which points not, and with what.
 
-    def __init__(self, server, failing=lambda point: None, status=200):
+    `refused` says which points have their whole request refused.
+    """
+
+    def __init__(self, server, failing=lambda point: None, status=200, refused=lambda point: False):
+        self.refused = refused
         self.points = []
         self.requests = 0
         self.failing = failing
@@ -35,6 +39,9 @@ class Wire:
         failed = []
         if not 1 <= len(data) <= 10 or not request.path.endswith("/BatchPutMetrics"):
             return request.send(400, b"{}")
+        if any(map(self.refused, data)):
+            body = json.dumps({"message": "no"}).encode()
+            return request.send(400, body, x_amzn_ErrorType="ValidationException")
         for index, one in enumerate(data):
             code = self.failing(one)
             if code is not None:
@@ -93,6 +100,46 @@ def test_s6_single_points_that_fail_are_sent_again_or_kept(service, tmp_path):
     ]
 
 
+def test_s2_one_bad_point_never_fails_its_neighbours(service, tmp_path):
+    """It is found by halving, and kept as a dead letter."""
+    rows = [("loss", float(n), NOW, "a", n) for n in range(40)]
+    wire = Wire(service, refused=lambda point: point["Step"] in (17, 18, 31))
+    letters = tmp_path / "dead.jsonl"
+    sink = write(rows, f"?dead-letters={letters}")
+    left = [n for n in range(40) if n not in (17, 18, 31)]
+    assert sorted(step for _, _, step, *_ in wire.points) == left
+    kept = [json.loads(line) for line in letters.read_text().splitlines()]
+    assert sorted(one["step"] for one in kept) == [17, 18, 31]
+    assert sink.notes == [
+        "SageMaker: 3 points not sent, refused by SageMaker (ValidationException) (first: loss)"
+    ]
+
+
+def test_a_component_that_is_refused_is_an_error(service):
+    """After a few requests, however many points it has."""
+    wire = Wire(service, refused=lambda point: True)
+    with pytest.raises(SinkError, match="all of 50 items that were sent alone were refused"):
+        write([("loss", float(n), NOW, "a", n) for n in range(1000)])
+    assert wire.requests <= 55
+
+
+def test_names_are_looked_at_before_anything_is_sent(service):
+    """Those with line feeds and control characters are none; others may be of any language."""
+    wire = Wire(service)
+    names = ["loss", "verlust é", "a\nb", "a\x07", "\u2028", "x" * 255, "x" * 256]
+    sink = write([(name, float(n), NOW, "a", n) for n, name in enumerate(names)])
+    assert [point[1] for point in wire.points] == ["loss", "verlust é", "x" * 255]
+    assert sink.notes[0].startswith("SageMaker: 4 points not sent, its name is empty, longer")
+
+
+def test_runs_that_share_a_component_are_told(service):
+    """Its name is in lower case, so their steps are in one."""
+    Wire(service)
+    rows = [("loss", 1.0, NOW, job, 1) for job in ("Job-A", "job-a", "b")]
+    sink = write(rows, "?component={job}")
+    assert sink.notes == ["SageMaker: Job-A and job-a share the component job-a"]
+
+
 def test_what_sagemaker_does_not_take_is_counted(service):
     """And never sent."""
     wire = Wire(service)
@@ -147,8 +194,24 @@ def test_a_follower_with_a_state_needs_a_step(service, tmp_path):
     assert [step for _, _, step, *_ in wire.points] == [0, 1, 1, 2, 7]
 
 
-@pytest.mark.parametrize("url", ["sagemaker-metrics:x", "sagemaker-metrics:?undated=x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sagemaker-metrics:x",
+        "sagemaker-metrics:?undated=x",
+        "sagemaker-metrics:?endpoint=user:canary@host",
+    ],
+)
 def test_a_url_that_makes_no_sense_is_refused(url):
     """Before anything is read."""
-    with pytest.raises(ValueError, match=r"component=|can be now or refuse"):
+    with pytest.raises(ValueError, match=r"component=|can be now or refuse|is no URL") as failed:
         open_sink(url, table([("loss", 1.0, NOW, "a", 3)]).schema)
+    assert "canary" not in str(failed.value)
+
+
+@pytest.mark.parametrize("left", ["metric", "value"])
+def test_points_without_a_metric_or_a_value_are_refused(left):
+    """By a message that says which column is missing."""
+    schema = table([("loss", 1.0, NOW, "a", 3)]).select([left, "timestamp", "job"]).schema
+    with pytest.raises(ValueError, match="sagemaker-metrics: needs the columns metric and value"):
+        open_sink("sagemaker-metrics:", schema)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metricsieve.sinks._refused import DeadLetters
-from metricsieve.sinks._series import Dimensions, Gathered
+from metricsieve.sinks._series import Dimensions, Gathered, check_namespace
 from metricsieve.sinks.cloudwatch import NAMESPACE, MetricOptions
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 # Of the format's specification: metrics of a directive, and values of an array.
 MAX_METRICS = 100
 MAX_VALUES = 100
-_MOST_GATHERED = 100_000
+RESERVED = "_aws"  # where the format keeps what it says of the metrics
+# Values, and points, that are gathered before they are taken: each point has its place in an event.
+_MOST_GATHERED, _MOST_POINTS = 100_000, 1_000_000
 
 
 class EmbeddedOptions(MetricOptions, total=False):
@@ -57,14 +60,14 @@ class Events:
     Args:
         schema: of the batches.
         target: the sink, for messages.
-        of_any_age: take points of any time.
+        of_any_age: take points of any time since 1970.
         namespace: see `EmbeddedOptions`, and the others there.
 
     Attributes:
         letters: what cannot be an event.
 
     Raises:
-        ValueError: a dimension that makes no sense.
+        ValueError: a namespace or a dimension that makes no sense, or a column is missing.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Events:
         dead_letters: str | None = None,
         max_series: int = 1000,
     ) -> None:
+        check_namespace(namespace)
         self._namespace = namespace
         self._resolution = resolution
         self._gathered = Gathered(
@@ -90,6 +94,7 @@ class Events:
             target=target,
             most_series=max_series,
             of_any_age=of_any_age,
+            reserved=RESERVED,
         )
         self.letters = DeadLetters(dead_letters, "EMF")
 
@@ -101,14 +106,15 @@ class Events:
         """
         for reason, row in self._gathered.add(batch, time.time()):
             self.letters.add(reason, row)
-        return self._gathered.distinct >= _MOST_GATHERED
+        held = self._gathered
+        return held.distinct >= _MOST_GATHERED or held.points >= _MOST_POINTS
 
     def take(self) -> Iterator[Event]:
         """Everything that was gathered."""
         minutes: dict[tuple[Dimensions, float], dict[str, Counter[float]]] = {}
         now = time.time()
         for series, stretch, counts in self._gathered.take():
-            if series.metric in ("_aws", *(name for name, _ in series.dimensions)):
+            if series.metric in (RESERVED, *(name for name, _ in series.dimensions)):
                 row = {"metric": series.metric, "values": list(counts)}
                 self.letters.add("the name is that of a dimension", row, counts.total())
                 continue
@@ -117,18 +123,26 @@ class Events:
         for (dimensions, seconds), metrics in minutes.items():
             yield from self._minute(dimensions, int(seconds * 1000), metrics)
 
+    def abort(self) -> None:
+        """Drop what was gathered; the dead letters stay."""
+        for _ in self._gathered.take():
+            pass
+        self.letters.abort()
+
     def _minute(
         self, dimensions: Dimensions, millis: int, metrics: dict[str, Counter[float]]
     ) -> Iterator[Event]:
-        """Events of one minute: as many as its longest metric takes."""
-        left = {name: list(counts.elements()) for name, counts in metrics.items()}
-        while left:
-            names = list(left)[:MAX_METRICS]
-            values = {name: left[name][:MAX_VALUES] for name in names}
-            for name in names:
-                left[name] = left[name][MAX_VALUES:]
-                if not left[name]:
-                    del left[name]
+        """Events of one minute: metrics that have more values than an event takes wait again."""
+        waiting = deque(
+            (name, counts.total(), counts.elements()) for name, counts in metrics.items()
+        )
+        while waiting:
+            values = {}
+            for _ in range(min(MAX_METRICS, len(waiting))):
+                name, left, rest = waiting.popleft()
+                values[name] = list(islice(rest, MAX_VALUES))
+                if left > MAX_VALUES:
+                    waiting.append((name, left - MAX_VALUES, rest))
             yield Event(millis, self._message(dimensions, millis, values), dimensions, values)
 
     def _message(self, dimensions: Dimensions, millis: int, values: dict[str, list[float]]) -> str:

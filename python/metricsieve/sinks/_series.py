@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metricsieve.exceptions import SinkError
 from metricsieve.sinks._cells import cells
+from metricsieve.sinks._points import need_columns
 from metricsieve.sinks._template import Template
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ LARGEST = 2.0**360
 MAX_DIMENSIONS = 30
 MAX_NAME = 255
 MAX_DIMENSION_VALUE = 1024
+# Seconds that a time may be behind now, or ahead of it.
+OLDEST, LATEST = 14 * 86_400, 2 * 3_600
+NOT_TAKEN = "older than two weeks, or more than two hours ahead"
 _US = 1_000_000
 _SENDABLE = re.compile(r"[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*")
 _DEFAULT_DIMENSIONS = {"TrainingJobName": "{job}"}
@@ -56,12 +60,63 @@ class Dimension:
     """
 
     def __init__(self, text: str, columns: Sequence[str]) -> None:
-        self.name, equals, template = text.partition("=")
-        if not equals or not template:
-            raise ValueError(f"the dimension {text!r} is no NAME=VALUE, such as Host={{host}}")
-        if not _SENDABLE.fullmatch(self.name) or len(self.name) > MAX_NAME:
-            raise ValueError(f"a dimension's name is printable ASCII, not {self.name!r}")
+        self.name, template = _named(text)
         self.value = Template(template, columns, "dimension")
+
+
+def _named(text: str) -> tuple[str, str]:
+    """The name and the template of a dimension."""
+    name, equals, template = text.partition("=")
+    if not equals or not template:
+        raise ValueError(f"the dimension {text!r} is no NAME=VALUE, such as Host={{host}}")
+    if not _SENDABLE.fullmatch(name) or len(name) > MAX_NAME or name.startswith(":"):
+        raise ValueError(
+            f"a dimension's name is up to {MAX_NAME} printable ASCII characters, the first no "
+            f"colon, not {name!r}"
+        )
+    return name, template
+
+
+def check_dimensions(texts: Sequence[str], reserved: str | None = None) -> None:
+    """Refuse dimensions that no metric can have; columns are looked for later.
+
+    Args:
+        texts: `NAME=VALUE` of each.
+        reserved: a name that the format keeps for itself.
+
+    Raises:
+        ValueError: the message says which.
+
+    Example:
+        >>> check_dimensions(["Host={host}", "Host=b"])
+        Traceback (most recent call last):
+        ValueError: the dimension Host stands twice: a metric has each only once
+    """
+    names = Counter(_named(text)[0] for text in texts)
+    if len(names) > MAX_DIMENSIONS:
+        raise ValueError(f"a metric has at most {MAX_DIMENSIONS} dimensions")
+    for name, count in names.items():
+        if count > 1:
+            raise ValueError(f"the dimension {name} stands twice: a metric has each only once")
+        if name == reserved:
+            raise ValueError(f"no dimension can be called {name}: the format has its own of that")
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse a namespace that CloudWatch would refuse, and with it every request.
+
+    Raises:
+        ValueError: the message says what it can be.
+    """
+    if (
+        not _SENDABLE.fullmatch(namespace)
+        or len(namespace) > MAX_NAME
+        or namespace.startswith((":", "AWS/"))
+    ):
+        raise ValueError(
+            f"{namespace!r} is no namespace: it has up to {MAX_NAME} printable ASCII characters, "
+            "the first no colon, and does not begin with AWS/"
+        )
 
 
 class Gathered:
@@ -73,8 +128,18 @@ class Gathered:
         resolution: seconds of a stretch of time: 1 or 60.
         undated: `now` sends points without a time as of the time of sending; `refuse` does not.
         most_series: an error beyond so many: CloudWatch bills each.
-        of_any_age: take points of any time.
+        of_any_age: take points of any time since 1970.
         target: the sink, for messages.
+        reserved: a name that no dimension can have.
+
+    Attributes:
+        dimensions: those of every metric.
+        units: of metrics, by name.
+        distinct: values that are held, equal ones of a series and stretch of time as one.
+        points: all of them.
+
+    Raises:
+        ValueError: a dimension that makes no sense, or a column is missing.
     """
 
     def __init__(
@@ -87,12 +152,13 @@ class Gathered:
         target: str,
         most_series: int = _MAX_SERIES,
         of_any_age: bool = False,
+        reserved: str | None = None,
     ) -> None:
+        need_columns(schema, target)
         given = dimensions or [f"{name}={value}" for name, value in _DEFAULT_DIMENSIONS.items()]
         given = given if dimensions or {"job", "source"} & set(schema.names) else []
+        check_dimensions(given, reserved)
         self.dimensions = [Dimension(one, schema.names) for one in given]
-        if len(self.dimensions) > MAX_DIMENSIONS:
-            raise ValueError(f"a metric has at most {MAX_DIMENSIONS} dimensions")
         self._resolution = resolution
         self._undated = undated
         self._most = most_series
@@ -107,7 +173,7 @@ class Gathered:
         self._known: set[Series] = set()
         self._values: dict[tuple[Series, int | None], Counter[float]] = {}
         self.units = _units(schema)
-        self.distinct = 0
+        self.distinct = self.points = 0
 
     def add(self, batch: pa.RecordBatch, now: float) -> Iterator[Refused]:
         """Take the points of a batch; gives those that cannot be sent.
@@ -120,13 +186,16 @@ class Gathered:
             SinkError: there are too many series.
         """
         columns = {name: cells(batch.column(name)) for name in self._wanted}
-        oldest, latest = (int((now + delta) * _US) for delta in (-14 * 86_400, 2 * 3_600))
+        oldest, latest = (int((now + delta) * _US) for delta in (-OLDEST, LATEST))
+        not_taken = NOT_TAKEN
         if self._of_any_age:
-            oldest, latest = 0, 1 << 62
+            oldest, latest, not_taken = 0, 1 << 63, "before 1970"
         for values in zip(*columns.values(), strict=True):
             row = dict(zip(columns, values, strict=True))
             value, time = row["value"], row.get("timestamp")
-            reason = _reason(value, time, oldest, latest, undated=self._undated)
+            reason = _reason(value, time, undated=self._undated)
+            if reason is None and time is not None and not oldest <= time <= latest:
+                reason = not_taken
             if reason is None:
                 series = self._series(row)
                 reason = series if isinstance(series, str) else None
@@ -138,6 +207,7 @@ class Gathered:
             counts = self._values.setdefault((series, stretch), Counter())
             self.distinct += value not in counts
             counts[value] += 1
+            self.points += 1
 
     def _series(self, row: dict[str, Any]) -> Series | str:
         """The row's series, or why it can be none."""
@@ -165,27 +235,20 @@ class Gathered:
 
     def take(self) -> Iterator[tuple[Series, int | None, Counter[float]]]:
         """Everything that was gathered: series, beginning of its time in seconds, and values."""
-        taken, self._values, self.distinct = self._values, {}, 0
+        taken, self._values = self._values, {}
+        self.distinct = self.points = 0
         for (series, stretch), counts in taken.items():
             yield series, stretch, counts
 
 
-def _reason(
-    value: float | None, time: int | None, oldest: int, latest: int, *, undated: str
-) -> str | None:
+def _reason(value: float | None, time: int | None, *, undated: str) -> str | None:
     if value is None:
         return "no value"
     if not math.isfinite(value):
         return "NaN or infinite"
     if abs(value) > LARGEST:
         return "beyond 2^360"
-    if time is None:
-        return None if undated == "now" else "no time"
-    return (
-        "older than two weeks, or more than two hours ahead"
-        if not oldest <= time <= latest
-        else None
-    )
+    return "no time" if time is None and undated != "now" else None
 
 
 def _units(schema: pa.Schema) -> dict[str, str]:

@@ -102,3 +102,5 @@ def check_file(target: Target, *options: str, many: Sequence[str] = ()) -> None:
     target.only("dead-letters", *options, many=many)
     if not target.rest:
         raise ValueError(f"{target.scheme}: needs a file, or {target.scheme}:- for stdout")
+    if "\0" in target.rest:
+        raise ValueError(f"{target.scheme}: the name of a file has no NUL")

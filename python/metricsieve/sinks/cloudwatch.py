@@ -8,7 +8,6 @@ request, so that no point loses its place for a neighbour.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from metricsieve.sinks._refused import DeadLetters
-from metricsieve.sinks._series import MAX_NAME, Gathered, Series
-from metricsieve.sinks._service import CLIENT, Client, client_of, send_or_halve, service_errors
+from metricsieve.sinks._series import (
+    LATEST,
+    NOT_TAKEN,
+    OLDEST,
+    Gathered,
+    Series,
+    check_dimensions,
+    check_namespace,
+)
+from metricsieve.sinks._service import (
+    CLIENT,
+    Client,
+    Halving,
+    check_client,
+    client_of,
+    service_errors,
+)
 from metricsieve.sources._aws import Service
 
 if TYPE_CHECKING:
@@ -45,24 +59,23 @@ def check(target: Target) -> None:
         ValueError: the message says which.
     """
     target.only(*_OPTIONS, *CLIENT, many=["dimension"])
+    check_client(target)
     check_metrics(target, target.rest or NAMESPACE)
 
 
-def check_metrics(target: Target, namespace: str) -> None:
+def check_metrics(target: Target, namespace: str, reserved: str | None = None) -> None:
     """The same for what all sinks of CloudWatch have.
 
     Raises:
         ValueError: the message says which.
     """
-    if namespace.startswith(":") or len(namespace) > MAX_NAME or not namespace.isascii():
-        raise ValueError(
-            f"{target}: a namespace is up to {MAX_NAME} ASCII characters, the first no colon"
-        )
+    check_namespace(namespace)
+    check_dimensions(target.options.get("dimension", ()), reserved)
     target.choice("resolution", "60", _RESOLUTIONS)
     target.choice("undated", "refuse", ("now", "refuse"))
     most = target.text("max-series", "1")
-    if not most.isdigit():
-        raise ValueError(f"{target}: max-series={most} is no number")
+    if not most.isdecimal() or int(most) < 1:
+        raise ValueError(f"{target}: max-series={most} is no number from 1 on")
 
 
 def open_url(target: Target, schema: pa.Schema) -> CloudWatchSink:
@@ -129,7 +142,7 @@ class CloudWatchSink:
         client: see `Client`.
 
     Raises:
-        ValueError: a dimension that makes no sense.
+        ValueError: a namespace or a dimension that makes no sense, or a column is missing.
 
     Example:
         >>> import metricsieve as ms
@@ -156,6 +169,7 @@ them as of now']
         max_series: int = 1000,
         **client: Unpack[Client],
     ) -> None:
+        check_namespace(namespace)
         self._namespace = namespace
         self._resolution = resolution
         self._gathered = Gathered(
@@ -168,6 +182,7 @@ them as of now']
         )
         self._letters = DeadLetters(dead_letters, "CloudWatch")
         self._service = Service("cloudwatch", rate=_CALLS_A_SECOND, **client)
+        self._halving = Halving(self._send, self._refuse_for)
         self.requests = self.data = 0
 
     @property
@@ -195,14 +210,9 @@ them as of now']
 
     def flush(self) -> None:
         """Send everything; returns when CloudWatch has accepted it."""
-        now = time.time()
-        data = itertools.chain.from_iterable(
-            self._data(series, now if stretch is None else stretch, counts)
-            for series, stretch, counts in self._gathered.take()
-        )
         with service_errors(self.path):
-            for request in _requests(data):
-                send_or_halve(request, self._send, self._refuse)
+            for request in _requests(self._taken(time.time())):
+                self._halving.deliver(request)
         self._letters.flush()
 
     def close(self) -> None:
@@ -214,6 +224,16 @@ them as of now']
         """Drop what was not sent."""
         for _ in self._gathered.take():
             pass
+        self._letters.abort()
+
+    def _taken(self, now: float) -> Iterator[dict[str, Any]]:
+        """The data of everything that was gathered, but those that are too old by now."""
+        for series, stretch, counts in self._gathered.take():
+            for datum in self._data(series, now if stretch is None else stretch, counts):
+                if stretch is None or -LATEST <= now - stretch <= OLDEST:
+                    yield datum
+                else:  # a minute may begin earlier than its points
+                    self._refuse(datum, NOT_TAKEN)
 
     def _data(
         self, series: Series, seconds: float, counts: Counter[float]
@@ -239,7 +259,10 @@ them as of now']
         self.requests += 1
         self.data += len(data)
 
-    def _refuse(self, datum: dict[str, Any], code: str) -> None:
+    def _refuse_for(self, datum: dict[str, Any], code: str) -> None:
+        self._refuse(datum, f"refused by CloudWatch ({code})")
+
+    def _refuse(self, datum: dict[str, Any], reason: str) -> None:
         row = {
             "metric": datum["MetricName"],
             "timestamp": datum["Timestamp"].isoformat(),
@@ -247,8 +270,7 @@ them as of now']
             "counts": datum["Counts"],
             "dimensions": {one["Name"]: one["Value"] for one in datum["Dimensions"]},
         }
-        count = int(sum(datum["Counts"]))
-        self._letters.add(f"refused by CloudWatch ({code})", row, count)
+        self._letters.add(reason, row, int(sum(datum["Counts"])))
 
 
 def _slices(counts: Counter[float]) -> Iterator[list[tuple[float, int]]]:

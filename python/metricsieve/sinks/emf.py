@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from metricsieve.sinks._embedded import EmbeddedOptions, Events
-from metricsieve.sinks._service import CLIENT, client_of
+from metricsieve.sinks._embedded import RESERVED, EmbeddedOptions, Events
+from metricsieve.sinks._service import CLIENT, check_client, client_of
 from metricsieve.sinks._text_sink import TextSink, check_file
 from metricsieve.sinks.cloudwatch import NAMESPACE, check_metrics, metric_options
 from metricsieve.sinks.emf_logs import LOGS, STREAM, EmfLogsSink, check_names
@@ -30,8 +30,9 @@ def check(target: Target) -> None:
     """
     to_group = target.rest.startswith(LOGS)
     check_file(target, *_OPTIONS, *(("stream", *CLIENT) if to_group else ()), many=["dimension"])
-    check_metrics(target, target.text("namespace", NAMESPACE))
+    check_metrics(target, target.text("namespace", NAMESPACE), RESERVED)
     if to_group:
+        check_client(target)
         check_names(target.rest.removeprefix(LOGS), target.text("stream", STREAM))
 
 
@@ -50,8 +51,8 @@ def open_url(target: Target, schema: pa.Schema) -> EmfSink | EmfLogsSink:
 class EmfSink(TextSink):
     """Writes points as log events with embedded metrics.
 
-    The rules are those of `CloudWatchSink`, but that times may be of any age: when the lines come
-    to CloudWatch, two weeks are its limit. A metric cannot have the name of a dimension.
+    The rules are those of `CloudWatchSink`, but that times may be of any age since 1970: when the
+    lines come to CloudWatch, two weeks are its limit. A metric cannot have the name of a dimension.
 
     Args:
         path: a file, which appears when it is whole, or `-` for stdout.
@@ -59,7 +60,7 @@ class EmfSink(TextSink):
         options: see `EmbeddedOptions`.
 
     Raises:
-        ValueError: a dimension that makes no sense.
+        ValueError: a namespace or a dimension that makes no sense, or a column is missing.
         SinkError: the file cannot be opened.
 
     Example:
@@ -102,3 +103,8 @@ class EmfSink(TextSink):
         self.flush()
         self._events.letters.close()
         super().close()
+
+    def abort(self) -> None:
+        """Leave no file behind; the dead letters stay."""
+        self._events.abort()
+        super().abort()

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from metricsieve.sinks._embedded import EmbeddedOptions, Event, Events
-from metricsieve.sinks._service import Client, send_or_halve, service_errors
+from metricsieve.sinks._series import LATEST, NOT_TAKEN, OLDEST
+from metricsieve.sinks._service import Client, Halving, service_errors
 from metricsieve.sources._aws import RefusedError, Service
 from metricsieve.sources._remote import NotFoundError, attempts
 
@@ -27,7 +28,6 @@ STREAM = "metricsieve"
 MAX_BYTES = 1_048_576
 EVENT_BYTES = 26
 MAX_SPAN = 86_400_000
-_OLDEST, _LATEST = 14 * 86_400_000, 2 * 3_600_000
 _GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _STREAM = re.compile(r"[^:*]{1,512}")
 # How long a stream that was made may still be unknown.
@@ -70,7 +70,7 @@ class EmfLogsSink:
         options: see `EmbeddedOptions`.
 
     Raises:
-        ValueError: a name or a dimension that makes no sense.
+        ValueError: a name or a dimension that makes no sense, or a column is missing.
 
     Example:
         >>> import metricsieve as ms
@@ -98,6 +98,7 @@ class EmfLogsSink:
         self._place = {"logGroupName": group, "logStreamName": stream}
         self._events = Events(schema, self.path, of_any_age=False, **options)
         self._service = Service("logs", rate=_CALLS_A_SECOND, **(client or {}))
+        self._halving = Halving(self._send, self._refuse_for)
         self._made: list[str] = []
 
     @property
@@ -117,17 +118,17 @@ class EmfLogsSink:
 
     def flush(self) -> None:
         """Send everything; returns when CloudWatch Logs has accepted it."""
-        now = time.time() * 1000
+        now = time.time()
         events = []
         for event in self._events.take():
-            if -_LATEST <= now - event.millis <= _OLDEST:
+            if -LATEST <= now - event.millis / 1000 <= OLDEST:
                 events.append(event)
             else:  # a minute may begin earlier than its points
-                self._refuse(event, "older than two weeks, or more than two hours ahead")
+                self._refuse(event, NOT_TAKEN)
         events.sort(key=lambda event: event.millis)
         with service_errors(self.path):
             for request in _requests(events):
-                send_or_halve(request, self._send, self._refuse_for)
+                self._halving.deliver(request)
         self._events.letters.flush()
 
     def close(self) -> None:
@@ -137,8 +138,7 @@ class EmfLogsSink:
 
     def abort(self) -> None:
         """Drop what was not sent."""
-        for _ in self._events.take():
-            pass
+        self._events.abort()
 
     def _send(self, events: Sequence[Event]) -> None:
         answer = self._put([{"timestamp": one.millis, "message": one.message} for one in events])

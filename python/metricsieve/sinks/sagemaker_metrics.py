@@ -9,13 +9,22 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from metricsieve.exceptions import SinkError
+from metricsieve.sinks._points import need_columns
 from metricsieve.sinks._refused import DeadLetters
 from metricsieve.sinks._runs import RunPoint, Runs
-from metricsieve.sinks._service import CLIENT, Client, client_of, service_errors
+from metricsieve.sinks._service import (
+    CLIENT,
+    Client,
+    Halving,
+    check_client,
+    client_of,
+    service_errors,
+)
 from metricsieve.sources._aws import Service
 from metricsieve.sources._remote import attempts
 
@@ -29,7 +38,7 @@ COMPONENT = "{job}-aws-training-job"
 # Of BatchPutMetrics, by botocore's model: points of a request, and what a component's name may be.
 MAX_POINTS = 10
 _COMPONENT = re.compile(r"[a-z0-9](-*[a-z0-9]){0,119}")
-_MAX_NAME = 255
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,255}")
 # Two weeks back and two hours ahead, as the SDK has it.
 _OLDEST, _LATEST = 14 * 86_400, 2 * 3_600
 # An item that failed inside of the service is sent again for so long.
@@ -48,6 +57,7 @@ def check(target: Target) -> None:
     if target.rest:
         raise ValueError(f"{target}: name the trial component by component=, a template")
     target.choice("undated", "refuse", ("now", "refuse"))
+    check_client(target)
 
 
 def open_url(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
@@ -63,6 +73,13 @@ def open_url(target: Target, schema: pa.Schema) -> SageMakerMetricsSink:
     )
 
 
+class _Sent(NamedTuple):
+    """A point with the name of its trial component."""
+
+    component: str
+    point: RunPoint
+
+
 class SageMakerMetricsSink:
     """Puts points into trial components of SageMaker, with their steps.
 
@@ -71,7 +88,8 @@ class SageMakerMetricsSink:
     Rules: steps and doubles are those of `Runs`; a step below 0 cannot be sent. NaN and infinite
     values, points of more than two weeks ago or two hours ahead, and points without a time (unless
     `undated` is `now`) are not sent but counted, and kept as dead letters. So are single points
-    that the service refuses in an answer that takes the others.
+    that the service refuses in an answer that takes the others, or that have a request refused.
+    Names of components are lower case: runs that differ in nothing else share one, which is told.
 
     Args:
         schema: of the batches.
@@ -84,7 +102,7 @@ class SageMakerMetricsSink:
         client: see `Client`.
 
     Raises:
-        ValueError: a column does not exist.
+        ValueError: a column is missing.
 
     Example:
         >>> import metricsieve as ms
@@ -110,10 +128,14 @@ class SageMakerMetricsSink:
         dead_letters: str | None = None,
         **client: Unpack[Client],
     ) -> None:
+        need_columns(schema, "sagemaker-metrics")
         self._runs = Runs(schema, step=step, run=component, tag=tag)
         self._undated = undated
         self._letters = DeadLetters(dead_letters, "SageMaker")
         self._service = Service("sagemaker-metrics", rate=_CALLS_A_SECOND, **client)
+        self._halving = Halving(self._send, self._refuse_for)
+        self._again: list[_Sent] = []
+        self._runs_of: dict[str, dict[str, None]] = {}
 
     @property
     def cannot_go_on(self) -> str | None:
@@ -128,8 +150,12 @@ class SageMakerMetricsSink:
 
     @property
     def notes(self) -> list[str]:
-        """What was not sent, and why."""
-        return [*(f"SageMaker: {note}" for note in self._runs.notes), *self._letters.notes]
+        """What was not sent, and why; runs that share a component."""
+        found = [*(f"SageMaker: {note}" for note in self._runs.notes), *self._letters.notes]
+        for component, runs in self._runs_of.items():
+            if len(runs) > 1:
+                found.append(f"SageMaker: {' and '.join(runs)} share the component {component}")
+        return found
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Gather points."""
@@ -146,19 +172,21 @@ class SageMakerMetricsSink:
         for run, points in self._runs.take():
             component = run.lower()
             is_name = _COMPONENT.fullmatch(component) is not None
-            good: list[RunPoint] = []
+            if is_name:
+                self._runs_of.setdefault(component, {})[run] = None
+            good: list[_Sent] = []
             for point in points:
                 reason = _reason(point, now, undated=self._undated)
                 reason = reason if is_name else "the name of the component is none"
                 if reason is not None:
                     self._refuse(reason, component, point)
                     continue
-                good.append(point)
+                good.append(_Sent(component, point))
                 if len(good) == MAX_POINTS:
-                    self._send(component, good, now)
+                    self._deliver(good)
                     good = []
             if good:
-                self._send(component, good, now)
+                self._deliver(good)
         self._letters.flush()
 
     def close(self) -> None:
@@ -170,27 +198,25 @@ class SageMakerMetricsSink:
         """Drop what was not sent."""
         for _ in self._runs.take():
             pass
+        self._letters.abort()
 
-    def _send(self, component: str, points: list[RunPoint], now: float) -> None:
+    def _deliver(self, points: Sequence[_Sent]) -> None:
         for _ in attempts(_AGAIN_SECONDS):
-            failed = self._put(component, points, now)
-            again = []
-            for index, code in sorted(failed.items()):
-                if code == "INTERNAL_ERROR":
-                    again.append(points[index])
-                else:
-                    self._refuse(f"refused by SageMaker ({code})", component, points[index])
-            points = again
+            self._again = []
+            with service_errors(self.path):
+                self._halving.deliver(points)
+            points = self._again
             if not points:
                 return
         raise SinkError(
-            f"{len(points)} points of {component} still fail inside of the service",
+            f"{len(points)} points of {points[0].component} still fail inside of the service",
             self.path,
             "try again later",
         )
 
-    def _put(self, component: str, points: list[RunPoint], now: float) -> dict[int, str]:
-        """Send up to ten points; the codes of those that were not taken, by place."""
+    def _send(self, points: Sequence[_Sent]) -> None:
+        """Send up to ten points of a component; keeps those that failed inside of the service."""
+        now = time.time()
         data = [
             {
                 "MetricName": point.tag,
@@ -200,14 +226,20 @@ class SageMakerMetricsSink:
                 "Step": point.step,
                 "Value": point.value,
             }
-            for point in points
+            for _, point in points
         ]
-        with service_errors(self.path):
-            answer = self._service.call(
-                "batch_put_metrics", TrialComponentName=component, MetricData=data
-            )
-        errors = answer.get("Errors") or []
-        return {int(one["MetricIndex"]): str(one["Code"]) for one in errors}
+        answer = self._service.call(
+            "batch_put_metrics", TrialComponentName=points[0].component, MetricData=data
+        )
+        failed = {int(one["MetricIndex"]): str(one["Code"]) for one in answer.get("Errors") or []}
+        for index, code in sorted(failed.items()):
+            if code == "INTERNAL_ERROR":
+                self._again.append(points[index])
+            else:
+                self._refuse_for(points[index], code)
+
+    def _refuse_for(self, sent: _Sent, code: str) -> None:
+        self._refuse(f"refused by SageMaker ({code})", sent.component, sent.point)
 
     def _refuse(self, reason: str, component: str, point: RunPoint) -> None:
         row = {"metric": point.tag, "component": component, "step": point.step}
@@ -218,8 +250,8 @@ class SageMakerMetricsSink:
 def _reason(point: RunPoint, now: float, *, undated: str) -> str | None:
     if not math.isfinite(point.value):
         return "NaN or infinite"
-    if not point.tag or len(point.tag) > _MAX_NAME:
-        return f"its name is empty or longer than {_MAX_NAME}"
+    if not _NAME.fullmatch(point.tag):
+        return "its name is empty, longer than 255 or has control characters"
     if point.step < 0:
         return "its step is below 0"
     if point.micros is None:

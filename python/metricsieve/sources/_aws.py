@@ -13,7 +13,7 @@ from typing import Any
 
 from metricsieve._text import shorten
 from metricsieve.exceptions import SourceError
-from metricsieve.sources._remote import NotFoundError, attempts, pause, without_secrets
+from metricsieve.sources._remote import NotFoundError, attempts, http_parts, pause, without_secrets
 
 # How long a call that is throttled, or whose connection fails, is tried again.
 RETRY_SECONDS = 300.0
@@ -39,6 +39,28 @@ class RefusedError(SourceError):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def check_endpoint(url: str) -> None:
+    """Refuse an address of a service that is none.
+
+    Raises:
+        ValueError: the message shows no secret.
+
+    Example:
+        >>> check_endpoint("me:pw@host")
+        Traceback (most recent call last):
+        ValueError: the endpoint 'host' is no URL such as http://localhost:4318
+    """
+    try:
+        parts = http_parts(url)
+    except ValueError as error:
+        raise ValueError(f"the endpoint {error}") from None
+    if "@" in parts.netloc:
+        raise ValueError(
+            f"the endpoint {without_secrets(url)!r} holds a user: credentials come from the "
+            "environment"
+        )
 
 
 class Limiter:
@@ -73,6 +95,9 @@ class Service:
         endpoint_url: replaces the usual address.
         profile_name: a profile of the AWS configuration, without `session`.
         rate: calls a second at most.
+
+    Raises:
+        ValueError: an address that is none, or both a session and a profile.
     """
 
     def __init__(
@@ -87,6 +112,8 @@ class Service:
     ) -> None:
         if session is not None and profile_name is not None:
             raise ValueError("give a session or a profile_name, not both")
+        if endpoint_url is not None:
+            check_endpoint(endpoint_url)
         self._name = name
         self._session = session
         self._options = {"region_name": region_name, "endpoint_url": endpoint_url}
@@ -199,6 +226,11 @@ class Service:
         except BotoCoreError as error:
             raise SourceError(
                 f"{self._name}: {error}; docs/remote.md says where it is looked for"
+            ) from None
+        except ValueError:  # its text may hold credentials
+            raise SourceError(
+                f"{self._name}: no client can be made: the region or an address, such as that of "
+                "AWS_ENDPOINT_URL, is none"
             ) from None
 
 
