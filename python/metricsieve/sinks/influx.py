@@ -106,8 +106,9 @@ class InfluxSink(LineSink):
         """What was not written, and why; columns with another name."""
         found = [*self._letters.notes, *(f"Influx: {note}" for note in self._names.notes)]
         if self._left_out:
+            count = f"{self._left_out:,} number{'' if self._left_out == 1 else 's'}"
             text = "of context columns left out of their points, which the protocol cannot hold"
-            found.append(f"Influx: {self._left_out:,} numbers {text}: NaN, infinite or too large")
+            found.append(f"Influx: {count} {text}: NaN, infinite or too large")
         return found
 
     def write(self, batch: pa.RecordBatch) -> None:
