@@ -1,5 +1,6 @@
 """InfluxDB's line protocol and OpenMetrics, read back by what reads them."""
 
+import hashlib
 import itertools
 import json
 import math
@@ -215,11 +216,12 @@ def test_names_that_influxdb_keeps_for_itself_are_changed(tmp_path):
         {"loss": r"time=(?P<time>\S+).*loss=(?P<value>\S+)"},
         context={"time_": r"lr=(\d)", "a\\": r"lr=(\d)"},
     )
-    with pytest.warns(SinkWarning, match="Influx: 3 names changed"):
+    with pytest.warns(SinkWarning, match="Influx: 2 names changed"):
         scan.write(f"influx:{path}")
     ((_, tags, fields, _),) = lines_of(path)
-    assert sorted(tags) == ["metric", "source", "time_"]
-    assert fields == {"value": "1.0", "time__2": "1i", "a_": "1i"}
+    time, odd = (hashlib.sha256(name.encode()).hexdigest()[:8] for name in ("time", "a\\"))
+    assert sorted(tags) == ["metric", "source", f"time__{time}"]
+    assert fields == {"value": "1.0", "time_": "1i", f"a__{odd}": "1i"}
 
 
 @pytest.mark.parametrize("scheme", ["influx", "openmetrics"])

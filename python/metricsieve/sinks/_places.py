@@ -69,13 +69,19 @@ def _places(target: str | os.PathLike[str]) -> Iterator[str]:
     """The files and directories that a target writes."""
     url = url_of_target(target)
     if url is None:
-        yield _STDOUT if target == "-" else os.path.realpath(target)
+        yield _STDOUT if target == "-" else _real(target)
         return
     rest = url.rest
     if url.scheme in _PATHS and rest and not rest.startswith("cloudwatch-logs:"):
-        yield _STDOUT if rest == "-" else os.path.realpath(rest)
+        yield _STDOUT if rest == "-" else _real(rest)
     for letters in url.options.get("dead-letters", ()):
-        yield os.path.realpath(letters)
+        yield _real(letters)
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    """The path without links; as it is where it is none, of which the sink will tell."""
+    text = os.fspath(path)
+    return text if "\0" in text else os.path.realpath(text)
 
 
 def _files(sources: Any) -> Iterator[str]:

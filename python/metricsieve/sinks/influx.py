@@ -8,7 +8,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from metricsieve.sinks._lines import LineSink
-from metricsieve.sinks._names import Names
+from metricsieve.sinks._names import Names, marked
 from metricsieve.sinks._text_sink import check_file
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class InfluxSink(LineSink):
     ) -> None:
         self._measurement = _measurement(measurement)
         super().__init__(path, schema, "Influx", dead_letters)
-        self._names = Names(_fit, _LONGEST_NAME)
+        self._names = Names(lambda column: marked(column, _fit(column), _LONGEST_NAME))
         self._keys = {
             name: self._names[name].translate(_TAG)
             for name in (*self._points.tags, *self._points.fields)
