@@ -3,8 +3,7 @@
 import math
 import operator
 import sqlite3
-import subprocess
-import sys
+import threading
 from collections import Counter
 
 import deltalake
@@ -215,29 +214,12 @@ def test_tables_of_other_schemas_and_any_name_are_none_of_ours(tmp_path):
         assert database.sql("select * from other.points").fetchall() == []
 
 
-def test_ctrl_c_in_a_statement_of_duckdb_is_no_fault_of_the_output(tmp_path):
-    """Wherever it is noticed: in DuckDB, which tells of it by an error of its own."""
-    path = tmp_path / "a.duckdb"
-    program = f"""
-import os, signal, threading
-from metricsieve.sinks.database import DuckDbSink
-import pyarrow as pa
-sink = DuckDbSink({str(path)!r}, pa.schema({{"value": pa.float64()}}))
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-try:
-    with sink._errors():
-        sink._run("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
-except KeyboardInterrupt:
-    sink.abort()
-    print("interrupted")
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "interrupted\n"
-    sink = open_sink(f"duckdb:{path}", scan().schema)
+def test_an_interrupted_statement_of_duckdb_is_no_fault_of_the_output(tmp_path):
+    """DuckDB tells of Ctrl-C by an error of its own; and nothing is left."""
+    sink = open_sink(f"duckdb:{tmp_path / 'a.duckdb'}", scan().schema)
+    threading.Timer(0.2, sink._connection.interrupt).start()
     with pytest.raises(KeyboardInterrupt), sink._errors():
-        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+        sink._run("select sum(range) from range(1000000000000)")
     sink.abort()
     assert list(tmp_path.iterdir()) == []
 
