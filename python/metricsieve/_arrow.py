@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from metricsieve._context import step_column
+from metricsieve._point_columns import STEP_KEY
 
 if TYPE_CHECKING:
     from metricsieve.definitions import DefinitionSet
@@ -24,7 +25,7 @@ def schema_of(capsule: object, definitions: DefinitionSet) -> pa.Schema:
     numbers = [column.name for column in definitions.context if column.type != "string"]
     step = step_column(numbers)
     if step is not None:
-        metadata[b"metricsieve.step"] = step.encode()
+        metadata[STEP_KEY] = step.encode()
     return schema.with_metadata({**(schema.metadata or {}), **metadata})
 
 

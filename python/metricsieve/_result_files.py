@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ import pyarrow.compute as pc
 from metricsieve._context import STEPS
 from metricsieve._dataset_parts import unfinished
 from metricsieve._json_floats import NO_NUMBERS
+from metricsieve._point_columns import check_names
 from metricsieve._text import visible
 from metricsieve.exceptions import MetricsieveWarning, SourceError
+from metricsieve.sinks.csv import FORMULA
 
 Reader = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
@@ -46,7 +47,7 @@ _TYPES: dict[str, Any] = {
     "text": pa.string(),
     "attempt": pa.int32(),
 }
-_GUARDED = r"^'('*[=+\-@\t\r])"  # what the CSV sink does for spreadsheets
+_GUARDED = rf"^'({FORMULA})"  # what the CSV sink does for spreadsheets
 _NUMBERS: tuple[Any, ...] = (pa.int64(), pa.uint64(), pa.float64())
 _EXACT = 2**53  # up to which a float64 has all whole numbers
 _WHOLE = r"^(0|-?[1-9][0-9]*)$"
@@ -205,19 +206,6 @@ def _open_csv(path: str) -> tuple[pa.Schema, Reader]:
                 yield pa.RecordBatch.from_arrays(cells, names=columns)
 
     return schema, read
-
-
-def check_names(names: list[str]) -> None:
-    """Refuse columns that cannot be told apart.
-
-    Raises:
-        ValueError: two have the same name.
-    """
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(
-                f"{count} columns are called {visible(name)!r}: give each a name of its own"
-            )
 
 
 def _first(kinds: tuple[Any, ...]) -> Any:

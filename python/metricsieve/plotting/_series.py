@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metricsieve._context import STEPS
+from metricsieve._point_columns import STEP_KEY, check_metric, check_value, is_number
 from metricsieve._result_files import read_result
 
-_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
 _KEYS = ("metric", "job", "source", "host", "rank")
 
 
@@ -76,9 +76,7 @@ def read_series(x: Any, step: str | None = None) -> SeriesSet:
     for name in ("metric", "value"):
         if name not in schema.names:
             raise ValueError(f"there is no column {name!r}: points have metric and value")
-    kind: Any = schema.field("value").type
-    if not any(fits(kind) for fits in _NUMBERS):
-        raise ValueError(f"the column 'value' must hold numbers, not {kind}")
+    check_value(schema)
     axes = _axes(schema, step)
     wanted = [*dict.fromkeys((*_KEYS, "value", "timestamp", *axes))]
     wanted = [name for name in wanted if name in schema.names]
@@ -87,8 +85,7 @@ def read_series(x: Any, step: str | None = None) -> SeriesSet:
     for place, name in enumerate(wanted):
         if name == "value" or name in _KEYS:
             table = table.set_column(place, name, _plain(table[name], name))
-    if table["metric"].cast(pa.large_string()).null_count:
-        raise ValueError("a row without a metric's name is no point")
+    check_metric(table["metric"])
     known = table.filter(pc.is_valid(table["value"]))
     units = _units(schema.metadata)
     return SeriesSet(tuple(_split(known)), axes, table.num_rows - known.num_rows, units)
@@ -125,7 +122,7 @@ def _axes(schema: pa.Schema, step: str | None) -> tuple[str, ...]:
         if not _is_axis(schema.field(step).type):
             raise ValueError(f"column {step!r} holds {schema.field(step).type}, not numbers")
         return (step,)
-    told = (schema.metadata or {}).get(b"metricsieve.step", b"").decode()
+    told = (schema.metadata or {}).get(STEP_KEY, b"").decode()
     names = dict.fromkeys((told, *STEPS))
     return tuple(
         name for name in names if name in schema.names and _is_axis(schema.field(name).type)
@@ -133,9 +130,7 @@ def _axes(schema: pa.Schema, step: str | None) -> tuple[str, ...]:
 
 
 def _is_axis(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_timestamp(kind)
-    )
+    return is_number(kind) or pa.types.is_timestamp(kind)
 
 
 def _units(metadata: dict[bytes, bytes] | None) -> dict[str, str]:

@@ -14,12 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metricsieve import _result_files
-from metricsieve._context import STEPS, step_column
+from metricsieve._context import STEPS
+from metricsieve._point_columns import (
+    STEP_KEY,
+    check_metric,
+    check_names,
+    check_value,
+    step_axis,
+)
 from metricsieve._scan import Scan
 
 MICROSECONDS = pa.timestamp("us", "UTC")
 _TO_MICROSECONDS = pc.CastOptions(MICROSECONDS, allow_time_truncate=True)
-_STEP_KEY = b"metricsieve.step"
 _REQUIRED = ("metric", "value")
 
 
@@ -40,21 +46,14 @@ class Rows:
     ) -> None:
         self.schema = schema
         self._read = read
-        _result_files.check_names(schema.names)
+        check_names(schema.names)
         for name in _REQUIRED:
             if schema.get_field_index(name) < 0:
                 raise ValueError(
                     f"there is no column {name!r}: a result has metric and value, and perhaps "
                     f"others; these are {', '.join(map(repr, schema.names)) or 'none'}"
                 )
-        kind: Any = schema.field("value").type
-        if not (
-            pa.types.is_floating(kind)
-            or pa.types.is_integer(kind)
-            or pa.types.is_decimal(kind)
-            or pa.types.is_null(kind)
-        ):
-            raise ValueError(f"the column 'value' must hold numbers, not {kind}")
+        check_value(schema)
 
     def __contains__(self, column: str) -> bool:
         return self.schema.get_field_index(column) >= 0
@@ -80,8 +79,7 @@ class Rows:
         plain = pa.RecordBatch.from_arrays(
             [_usual(name, batch.column(name)) for name in wanted], names=wanted
         )
-        if _has_null(plain.column("metric")):
-            raise ValueError("a row without a metric's name is no point")
+        check_metric(plain.column("metric"))
         if plain.column("value").null_count:
             plain = plain.filter(plain.column("value").is_valid())
         return plain
@@ -124,9 +122,7 @@ class Rows:
             if given not in self:
                 raise ValueError(unknown_column(given, self.schema))
             return given
-        named = (self.schema.metadata or {}).get(_STEP_KEY, b"").decode(errors="replace")
-        numbers = [field.name for field in self.schema if _is_number(field.type)]
-        return named if named in numbers else step_column(numbers)
+        return step_axis(self.schema)
 
     def needed_step(self, given: str | None = None, remedy: str = "name a column") -> str:
         """As `step`, where one is needed.
@@ -150,7 +146,7 @@ class Rows:
 
 def step_metadata(axis: str | None) -> dict[bytes | str, bytes | str]:
     """What a table's metadata says of its step axis."""
-    return {} if axis is None else {_STEP_KEY: axis.encode()}
+    return {} if axis is None else {STEP_KEY: axis.encode()}
 
 
 def open_rows(x: Any) -> Rows:
@@ -224,16 +220,6 @@ def _usual(name: str, column: Any) -> Any:
     if pa.types.is_null(kind):
         return column.cast(pa.string())
     return column
-
-
-def _is_number(kind: Any) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
-
-def _has_null(column: Any) -> bool:
-    if column.null_count or not pa.types.is_dictionary(column.type):
-        return bool(column.null_count)
-    return bool(column.dictionary.null_count and column.dictionary_decode().null_count)
 
 
 def row_numbers(count: int) -> Any:

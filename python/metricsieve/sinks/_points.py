@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from metricsieve._point_columns import is_number
 from metricsieve.sinks._cells import cells
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Points:
             is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
             if is_text or field.name == "rank":
                 self.tags.append(field.name)
-            elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            elif is_number(kind):
                 self.fields.append(field.name)
         self._letters = letters
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from metricsieve._context import STEPS
+from metricsieve import _point_columns
+from metricsieve._point_columns import is_number
 from metricsieve.results._rows import row_numbers
 from metricsieve.sinks._cells import plain
 from metricsieve.sinks._names import Names
@@ -90,10 +91,9 @@ class Runs:
     """Points by run, until they are taken.
 
     Rules: the step is that of the step column, of which the schema's metadata tells, else the first
-    of `_context.STEPS`; one of float64 is counted in thousandths, since steps are whole. Without
-    a step
-    column the step is the number of the point among those of its tag in its run, from 0, or of a
-    follower behind those that the tracker has (`go_on`): a number says nothing of where a point
+    of `_context.STEPS`; one of float64 is counted in thousandths, since steps are whole. Without a
+    step column the step is the number of the point among those of its tag in its run, from 0, or of
+    a follower behind those that the tracker has (`go_on`): a number says nothing of where a point
     stood in the log, so a point that came after a restart is a new one. A row with a null in the
     step column has no step and is left out. Of points with one run, tag and step the last one
     counts, as after a restart. Points without a value are left out.
@@ -285,12 +285,6 @@ def is_floating(schema: pa.Schema, column: str) -> bool:
     return pa.types.is_floating(schema.field(column).type)
 
 
-def _is_numeric(schema: pa.Schema, column: str) -> bool:
-    import pyarrow as pa
-
-    return is_floating(schema, column) or pa.types.is_integer(schema.field(column).type)
-
-
 def step_axis(schema: pa.Schema, named: str | None) -> str | None:
     """The step axis: the one that is named, that of the metadata, or the first usual one.
 
@@ -301,8 +295,8 @@ def step_axis(schema: pa.Schema, named: str | None) -> str | None:
     """
     if named is not None and named not in schema.names:
         raise ValueError(f"there is no column {named!r}, only {', '.join(schema.names)}")
-    if named is not None and not _is_numeric(schema, named):
-        numbers = [one for one in schema.names if one != "value" and _is_numeric(schema, one)]
+    if named is not None and not is_number(schema.field(named).type):
+        numbers = [one.name for one in schema if one.name != "value" and is_number(one.type)]
         offered = f"name one that does ({', '.join(numbers)}), or " if numbers else ""
         raise ValueError(
             f"the column {named!r} holds no numbers and cannot be a step: {offered}capture one by "
@@ -310,8 +304,4 @@ def step_axis(schema: pa.Schema, named: str | None) -> str | None:
         )
     if named is not None:
         return named
-    told = (schema.metadata or {}).get(b"metricsieve.step", b"").decode()
-    for column in (told, *STEPS):
-        if column in schema.names and _is_numeric(schema, column):
-            return column
-    return None
+    return _point_columns.step_axis(schema)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from metricsieve.sinks._atomic import AtomicFile
 
 # With apostrophes in front, too: whoever reads takes one off.
-FORMULA = r"^'*[=+\-@\t\r]"
+FORMULA = r"'*[=+\-@\t\r]"
 
 
 class CsvSink(ArrowWriterSink):
@@ -78,7 +78,7 @@ def _guarded(column: Any) -> Any:
         return _guarded(column.dictionary).take(column.indices)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
-    risky = pc.match_substring_regex(column, FORMULA)
+    risky = pc.match_substring_regex(column, f"^{FORMULA}")
     if not pc.any(risky).as_py():
         return column
     empty = pa.scalar("", column.type)
